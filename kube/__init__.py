@@ -1,0 +1,1 @@
+"""A small lossless Kubernetes client on raw bytes; knows nothing of tenants."""

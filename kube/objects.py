@@ -1,0 +1,71 @@
+"""Kubernetes objects as plain data, and the little of them that is decoded when little is needed."""
+
+from typing import Any, NamedTuple, TypeAlias
+
+import msgspec
+
+Object: TypeAlias = dict[str, Any]
+
+
+class ObjectKey(NamedTuple):
+    """Which object of a kind: its namespace (empty for cluster-scoped kinds) and its name."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}" if self.namespace else self.name
+
+
+class Metadata(msgspec.Struct, gc=False, rename="camel"):
+    """The part of an object's metadata that a cache or a decision needs."""
+
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    generation: int = 0
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    deletion_timestamp: str | None = None
+    deletion_grace_period_seconds: int | None = None
+
+
+class Head(msgspec.Struct, gc=False):
+    """An object of which only the metadata is decoded."""
+
+    metadata: Metadata
+
+
+class ListMetadata(msgspec.Struct, gc=False, rename="camel"):
+    """The metadata of a list: where to watch from, and the token of the next page."""
+
+    resource_version: str = ""
+    continue_: str = msgspec.field(default="", name="continue")
+
+
+class ObjectList(msgspec.Struct, gc=False):
+    """A page of a list; the items stay bytes."""
+
+    metadata: ListMetadata
+    items: list[msgspec.Raw] | None = None
+
+
+class WatchEvent(msgspec.Struct, gc=False):
+    """One line of a watch; the object stays bytes."""
+
+    type: str
+    object: msgspec.Raw
+
+
+decode_object = msgspec.json.Decoder(Object).decode
+decode_head = msgspec.json.Decoder(Head).decode
+decode_list = msgspec.json.Decoder(ObjectList).decode
+decode_watch_event = msgspec.json.Decoder(WatchEvent).decode
+encode = msgspec.json.Encoder().encode
+
+
+def key_of(obj: Object) -> ObjectKey:
+    """The key of a decoded object."""
+    metadata = obj["metadata"]
+    return ObjectKey(metadata.get("namespace", ""), metadata["name"])

@@ -1,0 +1,1 @@
+"""Mirrors objects between the tenants and the super cluster."""

@@ -1,0 +1,1 @@
+"""Pure translation, one file per mirrored kind; no I/O."""

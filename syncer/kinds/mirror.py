@@ -1,0 +1,176 @@
+"""What every mirrored object has in common: names, marks, digests, refusals, merge patches."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+
+from kube.objects import Object
+from kube.resources import Resource
+from vcluster import api
+from vcluster.api import Tenant, super_namespace
+
+
+class Refused(Exception):
+    """The object may not go to the other side; the tenant is told by an Event.
+
+    ``field`` is the path of what is refused (``spec.clusterIP``); ``reason`` is CamelCase, for
+    programs; the message names the value and says what would be right.
+    """
+
+    def __init__(self, field: str, reason: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A change to the source object that the mirror's state asks for (node ports, status)."""
+
+    subresource: str
+    patch: Object
+    """A JSON merge patch (RFC 7386)."""
+
+
+@dataclass(frozen=True, slots=True)
+class DownwardKind:
+    """A kind that goes from a tenant to the super cluster. All functions are pure."""
+
+    resource: Resource
+    to_super: Callable[[Object, Tenant], Object | None]
+    """The wanted super object with its marks; None: it does not go down. Raises Refused."""
+    patch: Callable[[Object, Object], Object | None]
+    """``(live, wanted)`` → the smallest JSON merge patch that brings the live super object to what
+    is wanted, leaving alone what others added; None: nothing to do."""
+    to_tenant: Callable[[Object, Object, Tenant], list[Write]] | None = None
+    """``(super object, tenant object, tenant)`` → what must be written to the tenant's object."""
+    on_demand: bool = False
+    """Goes down only while a pod of the tenant uses it; only its metadata is watched."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpwardKind:
+    """A cluster-scoped kind of the super cluster that tenants see. All functions are pure."""
+
+    resource: Resource
+    to_tenant: Callable[[Object, Tenant], Object | None]
+    """The object as the tenant sees it, with the marks; None: the tenant does not see it."""
+    patch: Callable[[Object, Object], list[Write]]
+    """``(live tenant object, wanted)`` → the writes that bring it to what is wanted."""
+    digest: Callable[[Object], str]
+    """Of the super object: what changes when, and only when, the tenant's copy may have to change
+    (heartbeats leave it alone)."""
+
+
+def digest(value: Any) -> str:
+    """A short digest that does not depend on the order of keys: 16 hexadecimal digits."""
+    data = msgspec.json.encode(value, order="deterministic")
+    return blake2b(data, digest_size=8).hexdigest()
+
+
+def super_metadata(
+    source: Object, tenant: Tenant, *, name: str | None = None, namespaced: bool = True
+) -> Object:
+    """The metadata of a mirror: the tenant's labels and annotations, and our marks.
+
+    Not copied, since they mean nothing on the other side: owner references, finalizers,
+    generateName, managed fields, versions. Raises Refused for a label or annotation under our prefix.
+    """
+    metadata = source["metadata"]
+    labels = dict(metadata.get("labels") or {})
+    annotations = dict(metadata.get("annotations") or {})
+    for field, keys in (("labels", labels), ("annotations", annotations)):
+        refuse_reserved(f"metadata.{field}", keys)
+    annotations.pop("kubectl.kubernetes.io/last-applied-configuration", None)
+    keys = {
+        KEYS_ANNOTATIONS["labels"]: " ".join(sorted(labels)),
+        KEYS_ANNOTATIONS["annotations"]: " ".join(sorted(annotations)),
+    }
+    wanted: Object = {
+        "name": name or metadata["name"],
+        "labels": labels | {api.TENANT_LABEL: tenant.key, api.BUCKET_LABEL: tenant.bucket},
+        "annotations": annotations
+        | keys
+        | {
+            api.NAMESPACE_ANNOTATION: metadata.get("namespace", ""),
+            api.NAME_ANNOTATION: metadata["name"],
+            api.UID_ANNOTATION: metadata["uid"],
+        },
+    }
+    if namespaced:
+        wanted["namespace"] = super_namespace(tenant.key, metadata["namespace"])
+    return wanted
+
+
+def refuse_reserved(field: str, keys: Iterable[str]) -> None:
+    """Raise Refused if a tenant uses a label or annotation key under our prefix."""
+    for key in keys:
+        if key.startswith(api.PREFIX):
+            raise Refused(
+                field, "ReservedKey", f"{key!r} is reserved: keys under {api.PREFIX} mark mirrors"
+            )
+
+
+def with_digest(wanted: Object) -> Object:
+    """The wanted object with the digest of itself among its annotations."""
+    metadata = wanted["metadata"]
+    marked = metadata["annotations"] | {api.DIGEST_ANNOTATION: digest(wanted)}
+    return wanted | {"metadata": metadata | {"annotations": marked}}
+
+
+def tenant_metadata(source: Object) -> Object:
+    """The metadata of a super object as a tenant sees it, marked with the UID of its source."""
+    metadata = source["metadata"]
+    annotations = dict(metadata.get("annotations") or {})
+    annotations.pop("kubectl.kubernetes.io/last-applied-configuration", None)
+    return {
+        "name": metadata["name"],
+        "labels": dict(metadata.get("labels") or {}),
+        "annotations": annotations | {api.UID_ANNOTATION: metadata["uid"]},
+    }
+
+
+def merge_patch(live: Any, wanted: Any) -> Any:
+    """The JSON merge patch (RFC 7386) that turns ``live`` into ``wanted``; None: they are equal.
+
+    Removes whatever is in ``live`` and not in ``wanted``; see ``metadata_patch`` for what others own.
+    """
+    if live == wanted:
+        return None
+    if not (isinstance(live, dict) and isinstance(wanted, dict)):
+        return wanted
+    patch: Object = {key: None for key in live if key not in wanted}
+    for key, value in wanted.items():
+        if key not in live:
+            patch[key] = value
+        elif (change := merge_patch(live[key], value)) is not None:
+            patch[key] = change
+    return patch
+
+
+def metadata_patch(live: Object, wanted: Object) -> Object:
+    """Label and annotation changes towards ``wanted``; keys that others put on ``live`` stay.
+
+    A key that the tenant has removed must go, and a key that a webhook of the super cluster has added
+    must stay. The annotations of KEYS_ANNOTATIONS remember which keys came from the tenant.
+    """
+    patch: Object = {}
+    for field in ("labels", "annotations"):
+        have: Mapping[str, str] = live["metadata"].get(field) or {}
+        want: Mapping[str, str] = wanted["metadata"].get(field) or {}
+        ours = (live["metadata"].get("annotations") or {}).get(KEYS_ANNOTATIONS[field], "")
+        gone = {key: None for key in ours.split() if key in have and key not in want}
+        changed = {key: value for key, value in want.items() if have.get(key) != value}
+        if change := gone | changed:
+            patch[field] = change
+    return patch
+
+
+KEYS_ANNOTATIONS = {
+    "labels": f"{api.PREFIX}label-keys",
+    "annotations": f"{api.PREFIX}annotation-keys",
+}
+"""Which label and annotation keys of a mirror came from the tenant: white-space separated."""

@@ -1,0 +1,1 @@
+"""Controller machinery; knows nothing of tenants' meaning or of kinds."""

@@ -1,0 +1,40 @@
+"""What the syncer can be told: read once from the environment, at the edge."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+PREFIX = "SYNCER_"
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The environment variables SYNCER_<NAME>; an unknown one is refused."""
+
+    super_kubeconfig: str = ""
+    """The super cluster's kubeconfig file; empty: the service account of the pod we run in."""
+    address: str = "127.0.0.1"
+    port: int = 0
+    """Where /healthz, /readyz and /metrics are served; 0 chooses a free port."""
+    port_file: str = ""
+    """Where the chosen port is written, if given."""
+    workers: int = 48
+    """Reconciliations at once, in each direction."""
+    tenant_inflight: int = 16
+    """Reconciliations at once for one tenant, in each direction."""
+    request_timeout: float = 5.0
+    """Seconds for one request to an API server."""
+    patrol_seconds: float = 60.0
+    """Between the ends and the starts of a tenant's patrols."""
+    denied_cidrs: str = ""
+    """Ranges (comma separated) that no tenant's endpoints may point at: the super cluster's own."""
+    log_level: str = "info"
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
+        """Raises msgspec.ValidationError, naming the variable and what would be right."""
+        values = {
+            name.removeprefix(PREFIX).lower(): value
+            for name, value in environment.items()
+            if name.startswith(PREFIX)
+        }
+        return msgspec.convert(values, cls, strict=False)

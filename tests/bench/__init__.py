@@ -1,0 +1,1 @@
+"""Load, measured side by side with the direct path."""

@@ -1,0 +1,1 @@
+"""Servers in memory that behave like the real ones."""

@@ -1,0 +1,1 @@
+"""The operator, the local super cluster and the command line."""

@@ -1,0 +1,181 @@
+"""The contract between provider, operator, syncer and CLI: names, marks, and the tenant as a value.
+
+Nothing here does I/O, and everything that two programs must agree on is here. The words are those
+of the glossary in docs/architecture.md.
+"""
+
+import functools
+import ipaddress
+from collections.abc import Mapping
+from enum import StrEnum
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+
+GROUP = "virtualcluster.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+VIRTUAL_CLUSTER_PLURAL = "virtualclusters"
+VIRTUAL_CLUSTER_CLASS_PLURAL = "virtualclusterclasses"
+DEFAULT_CLASS = "standard"
+
+KUBERNETES_VERSION = "v1.37.2"
+MAX_NAME_LENGTH = 63  # a namespace's name and a label's value (RFC 1123 label)
+BUCKETS = 64
+
+PREFIX = f"{GROUP}/"
+"""Everything of ours in labels and annotations lives under this one prefix."""
+
+TENANT_LABEL = f"{PREFIX}tenant"
+BUCKET_LABEL = f"{PREFIX}bucket"
+NAMESPACE_LABEL = f"{PREFIX}namespace"
+"""On super namespaces: the tenant's name of the namespace, for selectors by metadata.name."""
+COMPONENT_LABEL = f"{PREFIX}component"
+"""On objects of a root namespace: which component of the control plane they belong to."""
+PUBLIC_LABEL = f"{PREFIX}public"
+"""The provider puts ``true`` on classes (storage, priority, runtime) that tenants may see and use."""
+
+NAMESPACE_ANNOTATION = f"{PREFIX}namespace"
+NAME_ANNOTATION = f"{PREFIX}name"
+UID_ANNOTATION = f"{PREFIX}uid"
+DIGEST_ANNOTATION = f"{PREFIX}digest"
+GENERATION_ANNOTATION = f"{PREFIX}generation"
+"""On super pods: the generation of the tenant pod that the mirror shows."""
+EXPIRES_ANNOTATION = f"{PREFIX}expires"
+"""On super token Secrets: when the token must be renewed (RFC 3339)."""
+OWNER_NAMESPACE_ANNOTATION = f"{PREFIX}virtualcluster-namespace"
+OWNER_NAME_ANNOTATION = f"{PREFIX}virtualcluster-name"
+OWNER_UID_ANNOTATION = f"{PREFIX}virtualcluster-uid"
+"""On a root namespace: the VirtualCluster that it belongs to."""
+
+# Secrets of a root namespace. The kubeconfig Secrets keep the file under the key KUBECONFIG_KEY.
+KUBECONFIG_KEY = "kubeconfig"
+ADMIN_KUBECONFIG_SECRET = "admin-kubeconfig"  # noqa: S105
+EMERGENCY_KUBECONFIG_SECRET = "emergency-kubeconfig"  # noqa: S105
+CONTROLLER_MANAGER_KUBECONFIG_SECRET = "controller-manager-kubeconfig"  # noqa: S105
+SYNCER_KUBECONFIG_SECRET = "syncer-kubeconfig"  # noqa: S105
+
+# Identities in a tenant's API server.
+ADMIN_USER, ADMIN_GROUP = "virtualcluster:admin", "virtualcluster:admins"
+SYNCER_USER, SYNCER_GROUP = "virtualcluster:syncer", "virtualcluster:syncers"
+CONTROLLER_MANAGER_USER = "system:kube-controller-manager"
+KUBELET_CLIENT_USER = "kube-apiserver-kubelet-client"
+
+ROOT_CA_CONFIG_MAP = "kube-root-ca.crt"
+MIRRORED_ROOT_CA_CONFIG_MAP = "virtualcluster-root-ca.crt"
+"""The tenant's ``kube-root-ca.crt`` in its super namespace: the super cluster publishes its own."""
+
+Object = dict[str, Any]
+
+
+class Phase(StrEnum):
+    """Where a tenant stands, in one word, for people; programs read the conditions."""
+
+    PENDING = "Pending"
+    PROVISIONING = "Provisioning"
+    READY = "Ready"
+    DEGRADED = "Degraded"
+    FAILED = "Failed"
+    DELETING = "Deleting"
+
+
+class Condition(StrEnum):
+    """The condition types of a VirtualCluster's status."""
+
+    READY = "Ready"
+    SPEC_VALID = "SpecValid"
+    DATASTORE_READY = "DatastoreReady"
+    CONTROL_PLANE_READY = "ControlPlaneReady"
+    BOOTSTRAPPED = "Bootstrapped"
+    SYNCING = "Syncing"
+    """Written by the syncer: its session with this tenant runs."""
+
+
+class Tenant(msgspec.Struct, frozen=True, kw_only=True):
+    """What the syncer must know of a tenant to translate its objects."""
+
+    key: str
+    name: str
+    namespace: str
+    uid: str
+    service_cidr: str = ""
+    weight: int = 1
+    nodes_mode: str = "all"
+    node_selector: Mapping[str, str] = {}
+    pod_security: str = "baseline"
+    generation: int = 0
+
+    @property
+    def bucket(self) -> str:
+        """The bucket of this tenant, as a label's value."""
+        return bucket(self.key)
+
+    @property
+    def kubernetes_address(self) -> str:
+        """The address of ``default/kubernetes``: the first of the range, as in any cluster."""
+        return service_address(self.service_cidr, 1)
+
+    @property
+    def dns_address(self) -> str:
+        """The address reserved for ``kube-system/kube-dns``: the tenth of the range, by custom."""
+        return service_address(self.service_cidr, 10)
+
+    @classmethod
+    def from_object(cls, virtual_cluster: Mapping[str, Any]) -> "Tenant":
+        """The tenant that a VirtualCluster object with a filled status describes.
+
+        Raises KeyError while the operator has not given it a key and a service range.
+        """
+        metadata, status = virtual_cluster["metadata"], virtual_cluster["status"]
+        spec = virtual_cluster.get("spec", {})
+        effective = status.get("effective", {})
+        nodes = effective.get("nodes") or spec.get("nodes", {})
+        policy = effective.get("policy") or spec.get("policy", {})
+        scheduling = effective.get("scheduling") or spec.get("scheduling", {})
+        return cls(
+            key=status["tenantKey"],
+            name=metadata["name"],
+            namespace=metadata["namespace"],
+            uid=metadata["uid"],
+            service_cidr=status["serviceCIDR"],
+            weight=scheduling.get("weight", 1),
+            nodes_mode=nodes.get("mode", "all"),
+            node_selector=nodes.get("selector", {}),
+            pod_security=policy.get("podSecurity", "baseline"),
+            generation=metadata.get("generation", 0),
+        )
+
+
+def tenant_key(name: str, uid: str) -> str:
+    """The tenant's unique short name in the super cluster, for example ``team-a-1f3a9c2e``.
+
+    It is also the name of the root namespace, the etcd user and the etcd prefix. A name is at most
+    40 characters long (the CRD says so), so a key has at most 49.
+    """
+    return f"{name}-{sha256(uid.encode()).hexdigest()[:8]}"
+
+
+@functools.cache
+def bucket(key: str) -> str:
+    """One of the 64 parts that the tenants are spread over, for the syncers' watches."""
+    return str(int.from_bytes(sha256(key.encode()).digest()[:4]) % BUCKETS)
+
+
+@functools.lru_cache(maxsize=65536)
+def super_namespace(key: str, namespace: str) -> str:
+    """The super namespace that mirrors ``namespace`` of the tenant ``key``.
+
+    Never parsed back: who needs the tenant's name of it reads the annotations.
+    """
+    full = f"{key}-{namespace}"
+    if len(full) <= MAX_NAME_LENGTH:
+        return full
+    digest = sha256(f"{key}/{namespace}".encode()).hexdigest()[:12]
+    return f"{full[: MAX_NAME_LENGTH - len(digest) - 1]}-{digest}"
+
+
+@functools.cache
+def service_address(cidr: str, index: int) -> str:
+    """The address number ``index`` of a service range; index 0 is the network's own address."""
+    return str(ipaddress.ip_network(cidr)[index])

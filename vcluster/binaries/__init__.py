@@ -1,0 +1,1 @@
+"""The Kubernetes programs: found, downloaded or built."""

@@ -1,0 +1,1 @@
+"""What a tenant control plane is made of."""

@@ -1,0 +1,1 @@
+"""Where a tenant's control plane keeps its objects."""

@@ -1,0 +1,1 @@
+"""The local super cluster behind `vc up`."""

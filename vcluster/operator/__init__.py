@@ -1,0 +1,1 @@
+"""The operator: VirtualCluster objects become control planes."""

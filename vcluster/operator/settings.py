@@ -1,0 +1,42 @@
+"""What the operator can be told: read once from the environment, at the edge."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+PREFIX = "OPERATOR_"
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The environment variables OPERATOR_<NAME>; an unknown one is refused."""
+
+    super_kubeconfig: str = ""
+    """The super cluster's kubeconfig file; empty: the service account of the pod we run in."""
+    state_directory: str = ""
+    """Where the process provisioner keeps a folder per tenant (keys 0600) and the supervisor lives."""
+    binaries_directory: str = ""
+    """A folder that holds kube-apiserver, kube-controller-manager and etcdctl."""
+    etcd_endpoints: str = ""
+    """The shared datastore, comma separated URLs."""
+    etcd_ca_directory: str = ""
+    """Holds ca.crt, ca.key (signs the tenants' etcd certificates), root.crt and root.key (user root)."""
+    service_pool: str = "10.112.0.0/12"
+    """The provider's pool; each tenant owns one /24 of it."""
+    resync_seconds: float = 15.0
+    """Between two looks for drift at one tenant."""
+    address: str = "127.0.0.1"
+    port: int = 0
+    """Where /healthz is served; 0 chooses a free port."""
+    port_file: str = ""
+    """Where the chosen port is written, if given."""
+    log_level: str = "info"
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
+        """Raises msgspec.ValidationError, naming the variable and what would be right."""
+        values = {
+            name.removeprefix(PREFIX).lower(): value
+            for name, value in environment.items()
+            if name.startswith(PREFIX)
+        }
+        return msgspec.convert(values, cls, strict=False)

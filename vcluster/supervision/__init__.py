@@ -1,0 +1,1 @@
+"""Long-running programs under supervisord: declared, kept running, forgotten."""
