@@ -7,6 +7,7 @@ of the glossary in docs/architecture.md.
 import functools
 import ipaddress
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from enum import StrEnum
 from hashlib import sha256
 from typing import Any
@@ -42,6 +43,10 @@ UID_ANNOTATION = f"{PREFIX}uid"
 DIGEST_ANNOTATION = f"{PREFIX}digest"
 GENERATION_ANNOTATION = f"{PREFIX}generation"
 """On super pods: the generation of the tenant pod that the mirror shows."""
+SERVICE_ACCOUNT_ANNOTATION = f"{PREFIX}service-account"
+"""On super pods: the tenant's name of the service account, for the downward API."""
+SCHEDULING_GATES_ANNOTATION = f"{PREFIX}scheduling-gates"
+"""On super pods: which scheduling gates came from the tenant; others belong to the super cluster."""
 EXPIRES_ANNOTATION = f"{PREFIX}expires"
 """On super token Secrets: when the token must be renewed (RFC 3339)."""
 OWNER_NAMESPACE_ANNOTATION = f"{PREFIX}virtualcluster-namespace"
@@ -51,10 +56,10 @@ OWNER_UID_ANNOTATION = f"{PREFIX}virtualcluster-uid"
 
 # Secrets of a root namespace. The kubeconfig Secrets keep the file under the key KUBECONFIG_KEY.
 KUBECONFIG_KEY = "kubeconfig"
-ADMIN_KUBECONFIG_SECRET = "admin-kubeconfig"  # noqa: S105
-EMERGENCY_KUBECONFIG_SECRET = "emergency-kubeconfig"  # noqa: S105
-CONTROLLER_MANAGER_KUBECONFIG_SECRET = "controller-manager-kubeconfig"  # noqa: S105
-SYNCER_KUBECONFIG_SECRET = "syncer-kubeconfig"  # noqa: S105
+ADMIN_KUBECONFIG_SECRET = "admin-kubeconfig"
+EMERGENCY_KUBECONFIG_SECRET = "emergency-kubeconfig"
+CONTROLLER_MANAGER_KUBECONFIG_SECRET = "controller-manager-kubeconfig"
+SYNCER_KUBECONFIG_SECRET = "syncer-kubeconfig"
 
 # Identities in a tenant's API server.
 ADMIN_USER, ADMIN_GROUP = "virtualcluster:admin", "virtualcluster:admins"
@@ -104,7 +109,6 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     nodes_mode: str = "all"
     node_selector: Mapping[str, str] = {}
     pod_security: str = "baseline"
-    generation: int = 0
 
     @property
     def bucket(self) -> str:
@@ -143,8 +147,12 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
             nodes_mode=nodes.get("mode", "all"),
             node_selector=nodes.get("selector", {}),
             pod_security=policy.get("podSecurity", "baseline"),
-            generation=metadata.get("generation", 0),
         )
+
+
+def now() -> str:
+    """The time, as Kubernetes writes it (RFC 3339, seconds)."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def tenant_key(name: str, uid: str) -> str:

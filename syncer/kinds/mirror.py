@@ -26,6 +26,17 @@ class Refused(Exception):
         self.reason = reason
 
 
+class Recreate(Exception):
+    """A patch cannot bring the live object to what is wanted: ``field`` never changes in place.
+
+    The reconciler deletes the live object, by its UID, and creates the wanted one.
+    """
+
+    def __init__(self, field: str) -> None:
+        super().__init__(f"{field} cannot be changed in place")
+        self.field = field
+
+
 @dataclass(frozen=True, slots=True)
 class Write:
     """A change to the source object that the mirror's state asks for (node ports, status)."""
@@ -44,7 +55,7 @@ class DownwardKind:
     """The wanted super object with its marks; None: it does not go down. Raises Refused."""
     patch: Callable[[Object, Object], Object | None]
     """``(live, wanted)`` → the smallest JSON merge patch that brings the live super object to what
-    is wanted, leaving alone what others added; None: nothing to do."""
+    is wanted, leaving alone what others added; None: nothing to do. Raises Recreate."""
     to_tenant: Callable[[Object, Object, Tenant], list[Write]] | None = None
     """``(super object, tenant object, tenant)`` → what must be written to the tenant's object."""
     on_demand: bool = False
@@ -59,7 +70,8 @@ class UpwardKind:
     to_tenant: Callable[[Object, Tenant], Object | None]
     """The object as the tenant sees it, with the marks; None: the tenant does not see it."""
     patch: Callable[[Object, Object], list[Write]]
-    """``(live tenant object, wanted)`` → the writes that bring it to what is wanted."""
+    """``(live tenant object, wanted)`` → the writes that bring it to what is wanted; none for an
+    object without our UID mark. Raises Recreate."""
     digest: Callable[[Object], str]
     """Of the super object: what changes when, and only when, the tenant's copy may have to change
     (heartbeats leave it alone)."""
@@ -85,15 +97,11 @@ def super_metadata(
     for field, keys in (("labels", labels), ("annotations", annotations)):
         refuse_reserved(f"metadata.{field}", keys)
     annotations.pop("kubectl.kubernetes.io/last-applied-configuration", None)
-    keys = {
-        KEYS_ANNOTATIONS["labels"]: " ".join(sorted(labels)),
-        KEYS_ANNOTATIONS["annotations"]: " ".join(sorted(annotations)),
-    }
     wanted: Object = {
         "name": name or metadata["name"],
         "labels": labels | {api.TENANT_LABEL: tenant.key, api.BUCKET_LABEL: tenant.bucket},
         "annotations": annotations
-        | keys
+        | remembered_keys(labels, annotations)
         | {
             api.NAMESPACE_ANNOTATION: metadata.get("namespace", ""),
             api.NAME_ANNOTATION: metadata["name"],
@@ -122,33 +130,76 @@ def with_digest(wanted: Object) -> Object:
 
 
 def tenant_metadata(source: Object) -> Object:
-    """The metadata of a super object as a tenant sees it, marked with the UID of its source."""
+    """The metadata of a super object as a tenant sees it, marked with the UID of its source.
+
+    Keys under our prefix are the super cluster's own business and stay there.
+    """
     metadata = source["metadata"]
-    annotations = dict(metadata.get("annotations") or {})
+    labels, annotations = (
+        {
+            key: value
+            for key, value in (metadata.get(field) or {}).items()
+            if not key.startswith(api.PREFIX)
+        }
+        for field in ("labels", "annotations")
+    )
     annotations.pop("kubectl.kubernetes.io/last-applied-configuration", None)
     return {
         "name": metadata["name"],
-        "labels": dict(metadata.get("labels") or {}),
-        "annotations": annotations | {api.UID_ANNOTATION: metadata["uid"]},
+        "labels": labels,
+        "annotations": annotations
+        | remembered_keys(labels, annotations)
+        | {api.UID_ANNOTATION: metadata["uid"]},
     }
+
+
+def remembered_keys(labels: Iterable[str], annotations: Iterable[str]) -> dict[str, str]:
+    """The annotations by which ``metadata_patch`` knows later what came from the source."""
+    keys = {"labels": " ".join(sorted(labels)), "annotations": " ".join(sorted(annotations))}
+    return {KEYS_ANNOTATIONS[field]: value for field, value in keys.items() if value}
+
+
+def is_marked(obj: Object) -> bool:
+    """Whether a tenant's object is a mirror of ours; any other is the tenant's own."""
+    return api.UID_ANNOTATION in (obj["metadata"].get("annotations") or {})
+
+
+def body(source: Object) -> Object:
+    """What an object says beside its type, metadata and status."""
+    return {key: value for key, value in source.items() if key not in NOT_BODY}
+
+
+NOT_BODY = frozenset(("apiVersion", "kind", "metadata", "status"))
 
 
 def merge_patch(live: Any, wanted: Any) -> Any:
     """The JSON merge patch (RFC 7386) that turns ``live`` into ``wanted``; None: they are equal.
 
     Removes whatever is in ``live`` and not in ``wanted``; see ``metadata_patch`` for what others own.
+    A null says the same as an absent key.
     """
     if live == wanted:
         return None
     if not (isinstance(live, dict) and isinstance(wanted, dict)):
         return wanted
-    patch: Object = {key: None for key in live if key not in wanted}
+    patch: Object = {
+        key: None for key, value in live.items() if value is not None and wanted.get(key) is None
+    }
     for key, value in wanted.items():
-        if key not in live:
-            patch[key] = value
-        elif (change := merge_patch(live[key], value)) is not None:
+        if value is not None and (change := merge_patch(live.get(key), value)) is not None:
             patch[key] = change
-    return patch
+    return patch or None
+
+
+def object_patch(live: Object, wanted: Object) -> Object | None:
+    """The JSON merge patch for an object of which all but the metadata and status is ours alone.
+
+    None: nothing to do.
+    """
+    patch: Object = merge_patch(body(live), body(wanted)) or {}
+    if metadata := metadata_patch(live, wanted):
+        patch["metadata"] = metadata
+    return patch or None
 
 
 def metadata_patch(live: Object, wanted: Object) -> Object:
@@ -161,8 +212,9 @@ def metadata_patch(live: Object, wanted: Object) -> Object:
     for field in ("labels", "annotations"):
         have: Mapping[str, str] = live["metadata"].get(field) or {}
         want: Mapping[str, str] = wanted["metadata"].get(field) or {}
-        ours = (live["metadata"].get("annotations") or {}).get(KEYS_ANNOTATIONS[field], "")
-        gone = {key: None for key in ours.split() if key in have and key not in want}
+        remembered = (live["metadata"].get("annotations") or {}).get(KEYS_ANNOTATIONS[field], "")
+        ours = remembered.split() + list(KEYS_ANNOTATIONS.values())
+        gone = {key: None for key in ours if key in have and key not in want}
         changed = {key: value for key, value in want.items() if have.get(key) != value}
         if change := gone | changed:
             patch[field] = change

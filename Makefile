@@ -1,0 +1,48 @@
+# Every target works from a fresh clone: it sets up what it needs by itself.
+.DEFAULT_GOAL := help
+.PHONY: help demo test check integration e2e bench clean setup binaries
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): pyproject.toml constraints.txt
+	@echo "setting up $(VENV)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1' --constraint constraints.txt
+	@$(BIN)/python -m pip install --quiet --editable . --group dev --constraint constraints.txt
+	@touch $@
+
+setup: $(STAMP)
+
+binaries: $(STAMP)
+	@$(BIN)/vc binaries get
+
+demo: binaries ## Bring up the local super cluster with two tenants that run pods, and show both sides
+	@$(BIN)/python -m vcluster.local.demo
+
+check: $(STAMP) ## Lint, format, types, import layers
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+test: binaries ## All tests: unit, integration, e2e, chaos
+	@$(BIN)/pytest tests
+
+integration: binaries ## Tests against real etcd and kube-apiservers
+	@$(BIN)/pytest tests/integration
+
+e2e: binaries ## Tests of the whole local system, as started by vc up
+	@$(BIN)/pytest tests/e2e
+
+bench: binaries ## Measure: the tenants' path against the direct path, in one run
+	@$(BIN)/python -m tests.bench
+
+clean: ## Stop the local super cluster and remove all that was made
+	@if [ -x $(BIN)/vc ]; then $(BIN)/vc down --purge; fi
+	@rm -rf build dist $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

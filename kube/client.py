@@ -1,0 +1,266 @@
+"""A lossless Kubernetes client on raw bytes.
+
+Objects go in and out as the bytes that the API server sends: a field that we do not know survives.
+Nothing is cached and nothing is retried, with one exception: the server's own request to come later
+(429, or 503 with Retry-After), which it makes before it has done anything.
+"""
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Callable, Mapping
+from enum import StrEnum
+from urllib.parse import urlencode
+
+import msgspec
+
+from kube.errors import ApiError, Gone, ServerError, TooManyRequests, Unreachable, error_from
+from kube.objects import ObjectKey, ObjectList, WatchEvent, decode_list, decode_watch_event, encode
+from kube.resources import Resource
+from kube.transport import Response, Transport
+
+_JSON = "application/json"
+_METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+
+RETRIES_WHEN_BUSY = 4
+LONGEST_WAIT = 5.0
+WATCH_SECONDS = 290
+"""The server is asked to end a watch after this time, so that connections spread over servers."""
+WATCH_SILENCE = 90.0
+"""Bookmarks come about once a minute: after this silence the connection is taken for dead."""
+LARGEST_LINE = 8 * 2**20
+FIELD_MANAGER = "virtualcluster"
+
+
+class Patch(StrEnum):
+    """How a patch's body is to be understood."""
+
+    MERGE = "application/merge-patch+json"
+    JSON = "application/json-patch+json"
+    STRATEGIC = "application/strategic-merge-patch+json"
+    APPLY = "application/apply-patch+yaml"
+
+
+class Client:
+    """Requests to one API server. Errors are those of kube.errors.
+
+    ``timeout`` is for one request, in seconds. ``observe`` is told of each request whether the server
+    answered, with whatever status. ``calls`` counts the requests sent, by verb and kind.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        timeout: float = 5.0,
+        observe: Callable[[bool], None] = lambda _answered: None,
+    ) -> None:
+        self._transport = transport
+        self._timeout = timeout
+        self._observe = observe
+        self.calls: dict[tuple[str, str], int] = {}
+
+    async def get(
+        self, resource: Resource, key: ObjectKey, *, metadata_only: bool = False
+    ) -> bytes:
+        """One object."""
+        accept = _METADATA if metadata_only else _JSON
+        return await self._call("GET", resource, resource.path(*key), accept=accept)
+
+    async def create(
+        self, resource: Resource, key: ObjectKey, body: bytes, subresource: str = ""
+    ) -> bytes:
+        """Create an object, or POST to the subresource of one (binding, token)."""
+        name = key.name if subresource else ""
+        path = resource.path(key.namespace, name, subresource)
+        return await self._call("POST", resource, path, body, _JSON)
+
+    async def update(self, resource: Resource, key: ObjectKey, body: bytes) -> bytes:
+        """Replace an object; the body's resourceVersion is the precondition."""
+        return await self._call("PUT", resource, resource.path(*key), body, _JSON)
+
+    async def patch(
+        self, resource: Resource, key: ObjectKey, patch: Patch, body: bytes, subresource: str = ""
+    ) -> bytes:
+        """Change an object or a subresource of it; APPLY takes what others own by force."""
+        target = resource.path(*key, subresource)
+        if patch is Patch.APPLY:
+            target += f"?fieldManager={FIELD_MANAGER}&force=true"
+        return await self._call("PATCH", resource, target, body, patch)
+
+    async def delete(
+        self,
+        resource: Resource,
+        key: ObjectKey,
+        *,
+        uid: str,
+        grace_period_seconds: int | None = None,
+    ) -> bytes:
+        """Delete the object that has this UID; another one of the same name raises Conflict."""
+        options: dict[str, object] = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "preconditions": {"uid": uid},
+            "propagationPolicy": "Background",
+        }
+        if grace_period_seconds is not None:
+            options["gracePeriodSeconds"] = grace_period_seconds
+        return await self._call("DELETE", resource, resource.path(*key), encode(options), _JSON)
+
+    async def ready(self) -> None:
+        """Ask ``/readyz``; raises if the API server is not ready."""
+        await self._checked("GET", "/readyz", {}, b"", 0)
+
+    async def pages(
+        self,
+        resource: Resource,
+        *,
+        namespace: str = "",
+        label_selector: str = "",
+        field_selector: str = "",
+        limit: int = 500,
+        metadata_only: bool = False,
+    ) -> AsyncIterator[ObjectList]:
+        """A consistent list in pages; raises Gone if it expires on the way (start again)."""
+        query = _query(labelSelector=label_selector, fieldSelector=field_selector, limit=limit)
+        accept = _METADATA_LIST if metadata_only else _JSON
+        token = ""
+        while True:
+            more = query | ({"continue": token} if token else {})
+            target = f"{resource.path(namespace)}?{urlencode(more)}"
+            body = await self._call("GET", resource, target, accept=accept, verb="LIST")
+            page = _decoded_list(body)
+            yield page
+            token = page.metadata.continue_
+            if not token:
+                return
+
+    async def watch(
+        self,
+        resource: Resource,
+        resource_version: str,
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        metadata_only: bool = False,
+    ) -> AsyncIterator[list[WatchEvent]]:
+        """Events from a version on, as many at a time as have arrived; bookmarks included.
+
+        Ends when the server ends the watch: call again from the last version seen. Raises Gone when
+        that version is too old, Unreachable when the connection breaks or falls silent.
+        """
+        query = _query(
+            watch="1",
+            allowWatchBookmarks="true",
+            resourceVersion=resource_version,
+            timeoutSeconds=WATCH_SECONDS,
+            labelSelector=label_selector,
+            fieldSelector=field_selector,
+        )
+        target = f"{resource.path()}?{urlencode(query)}"
+        headers = {"Accept": _METADATA if metadata_only else _JSON}
+        self._count("WATCH", resource)
+        async with self._transport.stream(target, headers, self._timeout) as stream:
+            if stream.status != 200:
+                raise error_from(stream.status, await stream.read())
+            chunks = stream.chunks()
+            rest = b""
+            while True:
+                try:
+                    async with asyncio.timeout(WATCH_SILENCE):
+                        chunk = await anext(chunks)
+                except StopAsyncIteration:
+                    return
+                except TimeoutError as error:
+                    raise Unreachable(f"the watch was silent for {WATCH_SILENCE:g} s") from error
+                *lines, rest = (rest + chunk).split(b"\n")
+                if len(rest) > LARGEST_LINE:
+                    raise Unreachable("a watch event is larger than any object can be")
+                if events := [_decoded_event(line) for line in lines if line]:
+                    yield events
+
+    async def close(self) -> None:
+        """Drop all connections."""
+        await self._transport.close()
+
+    async def _call(
+        self,
+        method: str,
+        resource: Resource,
+        target: str,
+        body: bytes = b"",
+        content_type: str = "",
+        accept: str = _JSON,
+        verb: str = "",
+    ) -> bytes:
+        self._count(verb or method, resource)
+        headers = {"Accept": accept}
+        if content_type:
+            headers["Content-Type"] = content_type
+        response = await self._checked(method, target, headers, body, RETRIES_WHEN_BUSY)
+        return response.body
+
+    async def _checked(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes, retries: int
+    ) -> Response:
+        while True:
+            try:
+                response = await self._transport.request(
+                    method, target, headers, body, self._timeout
+                )
+            except Unreachable:
+                self._observe(False)
+                raise
+            self._observe(True)
+            if response.status < 400:
+                return response
+            error = error_from(response.status, response.body, response.retry_after)
+            if not retries or not _come_later(error):
+                raise error
+            retries -= 1
+            await asyncio.sleep(min(max(error.retry_after, 0.05), LONGEST_WAIT))
+
+    def _count(self, verb: str, resource: Resource) -> None:
+        call = (verb, resource.plural)
+        self.calls[call] = self.calls.get(call, 0) + 1
+
+
+def _come_later(error: ApiError) -> bool:
+    busy = isinstance(error, TooManyRequests)
+    return busy or (isinstance(error, ServerError) and error.retry_after > 0)
+
+
+def _query(**values: object) -> dict[str, str]:
+    return {name: str(value) for name, value in values.items() if value != ""}
+
+
+def _decoded_list(body: bytes) -> ObjectList:
+    try:
+        return decode_list(body)
+    except msgspec.MsgspecError as error:
+        raise Unreachable("the answer to a list is not a list") from error
+
+
+def _decoded_event(line: bytes) -> WatchEvent:
+    try:
+        event = decode_watch_event(line)
+    except msgspec.MsgspecError as error:
+        raise Unreachable("a line of a watch is not an event") from error
+    if event.type == "ERROR":
+        error_body = bytes(event.object)
+        status = int(_number(error_body))
+        if status == 410:
+            raise Gone(410, "Expired", "the version to watch from is too old")
+        raise error_from(status, error_body)
+    return event
+
+
+class _Code(msgspec.Struct):
+    code: float = 500
+
+
+def _number(body: bytes) -> float:
+    try:
+        code = msgspec.json.decode(body, type=_Code).code
+    except msgspec.MsgspecError:
+        return 500
+    return code if math.isfinite(code) and code >= 400 else 500

@@ -1,0 +1,176 @@
+"""The one seam to HTTP: requests in, bytes out. The rest of the package does not know aiohttp."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import NamedTuple, Protocol
+from urllib.parse import urlsplit
+
+import aiohttp
+from yarl import URL
+
+from kube.connection import Credentials, CredentialSource
+from kube.errors import Unreachable
+
+
+class Response(NamedTuple):
+    """An answer, read to its end."""
+
+    status: int
+    retry_after: str | None
+    body: bytes
+
+
+class Stream(Protocol):
+    """An answer that goes on: the status first, then chunks of bytes as they come."""
+
+    status: int
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """Ends when the server ends; raises Unreachable when the connection breaks."""
+
+    async def read(self) -> bytes:
+        """The rest, for an error's body."""
+
+
+class Transport(Protocol):
+    """Carries requests to one API server as one identity."""
+
+    async def request(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes, timeout: float
+    ) -> Response:
+        """One request, at most ``timeout`` seconds from start to end. Raises Unreachable."""
+
+    def stream(
+        self, target: str, headers: Mapping[str, str], timeout: float
+    ) -> AbstractAsyncContextManager[Stream]:
+        """A GET whose answer is streamed; ``timeout`` bounds the time to its first byte."""
+
+    async def close(self) -> None:
+        """Drop all connections."""
+
+
+class _AiohttpStream:
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self.status = response.status
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in self._response.content.iter_any():
+                yield chunk
+        except (aiohttp.ClientError, OSError) as error:
+            raise Unreachable(f"the stream broke: {type(error).__name__}") from error
+
+    async def read(self) -> bytes:
+        return await self._response.read()
+
+
+class AiohttpTransport:
+    """HTTP/1.1 over a pool of kept connections."""
+
+    def __init__(self, source: CredentialSource) -> None:
+        self._source = source
+        self._credentials: Credentials | None = None
+        self._session: aiohttp.ClientSession | None = None
+        self._base = ""
+        self._ssl: ssl.SSLContext | bool = False
+        self._headers: dict[str, str] = {}
+        self._closing: list[aiohttp.ClientSession] = []
+
+    async def request(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes, timeout: float
+    ) -> Response:
+        """See Transport."""
+        session = self._current()
+        try:
+            async with asyncio.timeout(timeout):
+                for last_try in (False, True):
+                    try:
+                        return await self._once(session, method, target, headers, body)
+                    except aiohttp.ServerDisconnectedError:
+                        # A kept connection that the server closed meanwhile. Writes carry
+                        # preconditions or are repeatable, so one more try is safe.
+                        if last_try:
+                            raise
+        except TimeoutError as error:
+            raise Unreachable(f"no answer within {timeout:g} s") from error
+        except (aiohttp.ClientError, OSError, ssl.SSLError) as error:
+            raise Unreachable(f"{type(error).__name__}: {error}"[:300]) from error
+        raise AssertionError("unreachable")
+
+    async def _once(
+        self,
+        session: aiohttp.ClientSession,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+    ) -> Response:
+        async with session.request(
+            method,
+            URL(self._base + target, encoded=True),
+            data=body or None,
+            headers={**self._headers, **headers},
+            ssl=self._ssl,
+        ) as response:
+            data = await response.read()
+            return Response(response.status, response.headers.get("Retry-After"), data)
+
+    @asynccontextmanager
+    async def stream(
+        self, target: str, headers: Mapping[str, str], timeout: float
+    ) -> AsyncIterator[Stream]:
+        """See Transport."""
+        session = self._current()
+        url = URL(self._base + target, encoded=True)
+        try:
+            async with asyncio.timeout(timeout):
+                response = await session.get(
+                    url, headers={**self._headers, **headers}, ssl=self._ssl
+                )
+        except TimeoutError as error:
+            raise Unreachable(f"no answer within {timeout:g} s") from error
+        except (aiohttp.ClientError, OSError, ssl.SSLError) as error:
+            raise Unreachable(f"{type(error).__name__}: {error}"[:300]) from error
+        try:
+            yield _AiohttpStream(response)
+        finally:
+            response.close()
+
+    async def close(self) -> None:
+        """See Transport."""
+        sessions = [*self._closing, *([self._session] if self._session else [])]
+        self._closing, self._session, self._credentials = [], None, None
+        for session in sessions:
+            await session.close()
+
+    def _current(self) -> aiohttp.ClientSession:
+        try:
+            credentials = self._source.current()
+        except OSError as error:
+            raise Unreachable(f"credentials cannot be read: {error.strerror}") from error
+        if self._session is None or credentials is not self._credentials:
+            if self._session is not None:
+                self._closing.append(self._session)  # requests under way end on the old identity
+            self._credentials = credentials
+            self._base = credentials.server
+            self._ssl = credentials.ssl_context() or False
+            self._headers = {"User-Agent": "virtualcluster"}
+            if credentials.token:
+                self._headers["Authorization"] = f"Bearer {credentials.token}"
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                skip_auto_headers=("Accept-Encoding", "Content-Type"),
+                timeout=aiohttp.ClientTimeout(),
+                read_bufsize=2**16,
+            )
+        return self._session
+
+
+def server_name(credentials: Credentials) -> str:
+    """Host and port, for logs."""
+    return urlsplit(credentials.server).netloc

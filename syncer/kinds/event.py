@@ -1,0 +1,94 @@
+"""Events of the super cluster, as the tenant whose object they are about may read them."""
+
+import re
+from typing import Any
+
+from kube.objects import Object
+from kube.resources import EVENTS
+from syncer.kinds.mirror import body, object_patch, tenant_metadata
+from vcluster import api
+from vcluster.api import super_namespace
+
+PREEMPTED = "Preempted"
+PREEMPTION = re.compile(r"^Preempted by .* (on node \S+)$", re.DOTALL)
+SUPER_ONLY = ("uid", "resourceVersion")
+VERBATIM = ("apiVersion", "fieldPath", "kind", "name")
+
+
+def to_tenant(super_event: Object, tenant_namespace: str, tenant_uid: str, key: str) -> Object:
+    """The Event as the tenant ``key`` sees it, about its object of the UID ``tenant_uid``.
+
+    Wherever a text names a super namespace it names the tenant's instead. ``related`` stays only if
+    it is an object of the same namespace, or a node: it may be another tenant's.
+    """
+    involved: Object = super_event["involvedObject"]
+    names = {
+        super_namespace(key, tenant_namespace): tenant_namespace,
+        f"{key}-": "",
+        involved.get("uid") or "": tenant_uid,
+        api.MIRRORED_ROOT_CA_CONFIG_MAP: api.ROOT_CA_CONFIG_MAP,
+    }
+    names.pop("", None)
+    event: Object = {
+        field: _renamed(value, names)
+        for field, value in body(super_event).items()
+        if field not in ("involvedObject", "related")
+    }
+    event["involvedObject"] = _reference(involved, names) | {"namespace": tenant_namespace}
+    if tenant_uid:
+        event["involvedObject"]["uid"] = tenant_uid
+    if (related := super_event.get("related")) and _may_see(related, key, tenant_namespace):
+        event["related"] = _reference(related, names)
+    if super_event.get("reason") == PREEMPTED and super_event.get("message"):
+        event["message"] = _anonymous_preemption(super_event["message"])
+    metadata = _renamed(tenant_metadata(super_event), names)
+    return {
+        "apiVersion": EVENTS.api_version,
+        "kind": EVENTS.kind,
+        "metadata": metadata
+        | {"name": super_event["metadata"]["name"], "namespace": tenant_namespace},
+        **event,
+    }
+
+
+def patch(live: Object, wanted: Object) -> Object | None:
+    """The JSON merge patch for the tenant's live Event: a repeated event counts up; None: nothing."""
+    return object_patch(live, wanted)
+
+
+def _reference(reference: Object, names: dict[str, str]) -> Object:
+    """A reference without what names a version below. The object's name is the tenant's already."""
+    kept: Object = {
+        field: value if field in VERBATIM else _renamed(value, names)
+        for field, value in reference.items()
+        if field not in SUPER_ONLY
+    }
+    if kept.get("kind") == "ConfigMap" and kept["name"] == api.MIRRORED_ROOT_CA_CONFIG_MAP:
+        kept["name"] = api.ROOT_CA_CONFIG_MAP
+    return kept
+
+
+def _may_see(related: Object, key: str, tenant_namespace: str) -> bool:
+    namespace = related.get("namespace")
+    if not namespace:
+        return bool(related.get("kind") == "Node")
+    return bool(namespace == super_namespace(key, tenant_namespace))
+
+
+def _anonymous_preemption(message: str) -> str:
+    """The scheduler names the pod that took the place: most likely another tenant's."""
+    where = PREEMPTION.match(message)
+    return "Preempted by a pod of higher priority" + (f" {where[1]}" if where else "")
+
+
+def _renamed(value: Any, names: dict[str, str]) -> Any:
+    if isinstance(value, str):
+        for old, new in names.items():
+            if old in value:
+                value = value.replace(old, new)
+        return value
+    if isinstance(value, dict):
+        return {field: _renamed(item, names) for field, item in value.items()}
+    if isinstance(value, list):
+        return [_renamed(item, names) for item in value]
+    return value

@@ -1,0 +1,82 @@
+"""Namespaces: a tenant's namespace is a super namespace of another name."""
+
+from kube.objects import Object
+from kube.resources import NAMESPACES
+from syncer.kinds.mirror import (
+    DownwardKind,
+    body,
+    merge_patch,
+    metadata_patch,
+    super_metadata,
+    with_digest,
+)
+from vcluster import api
+from vcluster.api import Tenant, super_namespace
+
+NAME_LABEL = "kubernetes.io/metadata.name"
+"""Set by each API server itself; selectors by it are translated to NAMESPACE_LABEL."""
+POD_SECURITY_PREFIX = "pod-security.kubernetes.io/"
+POD_SECURITY_LEVELS = ("privileged", "baseline", "restricted")  # from the loosest to the strictest
+
+
+def to_super(namespace: Object, tenant: Tenant) -> Object:
+    """The super namespace for a tenant's namespace."""
+    name = namespace["metadata"]["name"]
+    labels = namespace["metadata"].get("labels") or {}
+    # The tenant's own API server serves the audit and warn levels and version pins; below they
+    # would only speak to the syncer.
+    passing = {
+        key: value
+        for key, value in labels.items()
+        if key != NAME_LABEL and not key.startswith(POD_SECURITY_PREFIX)
+    }
+    source = namespace | {"metadata": namespace["metadata"] | {"labels": passing}}
+    metadata = super_metadata(
+        source, tenant, name=super_namespace(tenant.key, name), namespaced=False
+    )
+    metadata["labels"] |= {
+        api.NAMESPACE_LABEL: name,
+        f"{POD_SECURITY_PREFIX}enforce": stricter(
+            labels.get(f"{POD_SECURITY_PREFIX}enforce", "privileged"), tenant.pod_security
+        ),
+        f"{POD_SECURITY_PREFIX}enforce-version": "latest",
+    }
+    wanted: Object = {
+        "apiVersion": NAMESPACES.api_version,
+        "kind": NAMESPACES.kind,
+        "metadata": metadata,
+        **body(namespace),
+    }
+    wanted.pop("spec", None)
+    # Finalizers belong to each side's own namespace controller.
+    spec = {
+        key: value for key, value in (namespace.get("spec") or {}).items() if key != "finalizers"
+    }
+    return with_digest(wanted | {"spec": spec} if spec else wanted)
+
+
+def patch(live: Object, wanted: Object) -> Object | None:
+    """Brings labels, annotations and what the tenant wrote beside them; all else stays."""
+    change: Object = {}
+    if metadata := metadata_patch(live, wanted):
+        change["metadata"] = metadata
+    for field, value in body(wanted).items():
+        have = live.get(field)
+        if isinstance(have, dict) and isinstance(value, dict):
+            have = {key: item for key, item in have.items() if key in value}
+        if (fields := merge_patch(have, value)) is not None:
+            change[field] = fields
+    return change or None
+
+
+def stricter(one: str, other: str) -> str:
+    """The stricter of two pod security levels; an unknown level counts as the strictest."""
+    strictest = len(POD_SECURITY_LEVELS) - 1
+    ranks = (
+        POD_SECURITY_LEVELS.index(level) if level in POD_SECURITY_LEVELS else strictest
+        for level in (one, other)
+    )
+    return POD_SECURITY_LEVELS[max(ranks)]
+
+
+NAMESPACE = DownwardKind(resource=NAMESPACES, to_super=to_super, patch=patch)

@@ -1,0 +1,81 @@
+"""Nodes: a tenant's virtual node shows the real one, but not what others do on it."""
+
+from typing import Any
+
+from kube.objects import Object
+from kube.resources import NODES
+from syncer.kinds.mirror import (
+    Recreate,
+    UpwardKind,
+    Write,
+    body,
+    digest,
+    is_marked,
+    merge_patch,
+    metadata_patch,
+    tenant_metadata,
+)
+from vcluster.api import Tenant
+
+# They tell what other tenants run on the node. (config: of the node's own kubelet.)
+HIDDEN_STATUS = ("config", "images", "volumesAttached", "volumesInUse")
+ONCE_SET = ("podCIDR", "podCIDRs", "providerID")
+
+
+def to_tenant(node: Object, tenant: Tenant) -> Object | None:
+    """The virtual node; None if the tenant's selector does not match the node."""
+    labels = node["metadata"].get("labels") or {}
+    if any(labels.get(key) != value for key, value in tenant.node_selector.items()):
+        return None
+    return _shown(node)
+
+
+def patch(live: Object, wanted: Object) -> list[Write]:
+    """The writes to the virtual node; labels and annotations that the tenant gave it stay."""
+    if not is_marked(live):
+        return []
+    live_spec, wanted_spec = live.get("spec") or {}, wanted.get("spec") or {}
+    for field in ONCE_SET:
+        if live_spec.get(field) and live_spec[field] != wanted_spec.get(field):
+            raise Recreate(f"spec.{field}")
+    change: Object = merge_patch(body(live), body(wanted)) or {}
+    if metadata := metadata_patch(live, wanted):
+        change["metadata"] = metadata
+    writes = [Write("", change)] if change else []
+    if status := merge_patch(live.get("status") or {}, wanted.get("status") or {}):
+        writes.append(Write("status", {"status": status}))
+    return writes
+
+
+def node_digest(node: Object) -> str:
+    """Of what tenants are shown: heartbeats, pulled images and annotations leave it alone."""
+    return digest(_shown(node))
+
+
+def _shown(node: Object) -> Object:
+    bare = node["metadata"] | {"annotations": {}}
+    shown: Object = {
+        "apiVersion": NODES.api_version,
+        "kind": NODES.kind,
+        "metadata": tenant_metadata(node | {"metadata": bare}),
+        **body(node),
+    }
+    status = {
+        field: value
+        for field, value in (node.get("status") or {}).items()
+        if field not in HIDDEN_STATUS
+    }
+    if conditions := status.get("conditions"):
+        status["conditions"] = [_without_heartbeat(condition) for condition in conditions]
+    return shown | {"status": status}
+
+
+def _without_heartbeat(condition: dict[str, Any]) -> Object:
+    """A condition that changes only when it says something else. Its heartbeat may not be empty:
+    people and operators read it."""
+    if "lastHeartbeatTime" not in condition:
+        return condition
+    return condition | {"lastHeartbeatTime": condition.get("lastTransitionTime")}
+
+
+NODE = UpwardKind(resource=NODES, to_tenant=to_tenant, patch=patch, digest=node_digest)

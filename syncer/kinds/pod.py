@@ -1,0 +1,170 @@
+"""A tenant's pod as it goes down to the super cluster.
+
+Every field that is not named here or in the modules beside passes unchanged, known to us or not.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from kube.objects import Object
+from kube.resources import PODS
+from syncer.kinds.mirror import Refused, digest, super_metadata
+from syncer.kinds.pod_containers import container
+from syncer.kinds.pod_placement import affinity
+from syncer.kinds.pod_volumes import volume
+from vcluster import api
+from vcluster.api import Tenant
+
+RESOURCE = PODS
+CLUSTER_DOMAIN = "cluster.local"
+
+# Belong to the tenant's own control plane, or name things that only exist there.
+TENANT_ONLY = (
+    "nodeName",  # becomes a required node affinity
+    "serviceAccount",  # deprecated twin of serviceAccountName
+    "serviceAccountName",  # super pods run as "default"; the tenant's token comes from a Secret
+    "schedulerName",  # a scheduler that a tenant names does not exist in the super cluster
+    "priority",  # computed from the class, by the super cluster's own admission
+    "preemptionPolicy",  # likewise
+    "overhead",  # likewise, from the runtime class
+    "ephemeralContainers",  # may only be added later, through their own subresource
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Offers:
+    """The names of the super cluster's classes that tenants may use."""
+
+    priority_classes: frozenset[str] = field(default_factory=frozenset)
+    runtime_classes: frozenset[str] = field(default_factory=frozenset)
+
+
+def to_super(pod: Object, tenant: Tenant, offers: Offers) -> Object:
+    """The super pod for a tenant's pod, with its marks. Raises Refused."""
+    metadata, spec = pod["metadata"], pod["spec"]
+    uid, namespace = metadata["uid"], metadata["namespace"]
+    wanted = {name: value for name, value in spec.items() if name not in TENANT_ONLY}
+    if class_name := spec.get("priorityClassName"):
+        # Left out together with the priority if the class is not offered: admission would refuse it.
+        del wanted["priorityClassName"]
+        if class_name in offers.priority_classes:
+            wanted["priorityClassName"] = class_name
+    refuse_runtime_class(spec.get("runtimeClassName"), offers)
+    for kind in ("initContainers", "containers"):
+        if kind in spec:
+            wanted[kind] = [container(item, tenant) for item in spec[kind]]
+    if "volumes" in spec:
+        tokens = token_requests(pod)
+        wanted["volumes"] = [
+            volume(item, metadata["name"], uid, tokens) for item in spec["volumes"]
+        ]
+    if placed := affinity(spec.get("affinity"), spec.get("nodeName"), tenant):
+        wanted["affinity"] = placed
+    wanted |= dns(spec, namespace, tenant)
+    wanted |= {"serviceAccountName": "default", "automountServiceAccountToken": False}
+    marked = super_metadata(pod, tenant)
+    annotations = marked["annotations"] | pod_marks(pod)
+    annotations[api.DIGEST_ANNOTATION] = mutable_digest(pod, tenant)
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": marked | {"annotations": annotations},
+        "spec": wanted,
+    }
+
+
+def pod_marks(pod: Object) -> dict[str, str]:
+    """The annotations that only super pods carry; the digest excepted."""
+    spec = pod["spec"]
+    gates = [gate["name"] for gate in spec.get("schedulingGates") or ()]
+    return {
+        api.GENERATION_ANNOTATION: str(pod["metadata"].get("generation", 0)),
+        api.SERVICE_ACCOUNT_ANNOTATION: spec.get("serviceAccountName", "default"),
+    } | ({api.SCHEDULING_GATES_ANNOTATION: " ".join(gates)} if gates else {})
+
+
+def refuse_runtime_class(name: str | None, offers: Offers) -> None:
+    """Raise Refused for a runtime class that the provider does not offer."""
+    if name and name not in offers.runtime_classes:
+        offered = ", ".join(sorted(offers.runtime_classes)) or "none"
+        raise Refused(
+            "spec.runtimeClassName",
+            "NotOffered",
+            f"{name!r} is not offered here; offered: {offered}",
+        )
+
+
+def mutable_digest(pod: Object, tenant: Tenant) -> str:
+    """A digest of all that a tenant may change on a pod after creation, as the mirror shows it.
+
+    What may not change (and what binding changes: the node) is left out, so that a difference always
+    means that there is something to patch.
+    """
+    marked = super_metadata(pod, tenant)
+    spec = pod["spec"]
+    shown: dict[str, Any] = {
+        "labels": marked["labels"],
+        "annotations": marked["annotations"],
+        "tolerations": spec.get("tolerations"),
+        "gates": spec.get("schedulingGates"),
+        "deadline": spec.get("activeDeadlineSeconds"),
+        "resources": spec.get("resources"),
+        "nodeSelector": spec.get("nodeSelector"),
+        "affinity": spec.get("affinity"),
+        "ephemeral": [item["name"] for item in spec.get("ephemeralContainers") or ()],
+    }
+    for kind in ("initContainers", "containers"):
+        shown[kind] = [
+            (item["name"], item.get("image"), item.get("resources"))
+            for item in spec.get(kind) or ()
+        ]
+    return digest(shown)
+
+
+def dns(spec: Object, namespace: str, tenant: Tenant) -> Object:
+    """The super pod's DNS fields: the tenant's own server, and the usual search list."""
+    policy = spec.get("dnsPolicy", "ClusterFirst")
+    if policy == "ClusterFirst" and spec.get("hostNetwork"):
+        return {"dnsPolicy": "Default"}  # what the kubelet makes of it
+    if policy not in ("ClusterFirst", "ClusterFirstWithHostNet"):
+        return {}
+    own = spec.get("dnsConfig") or {}
+    searches = [f"{namespace}.svc.{CLUSTER_DOMAIN}", f"svc.{CLUSTER_DOMAIN}", CLUSTER_DOMAIN]
+    options = own.get("options") or []
+    if not any(option.get("name") == "ndots" for option in options):
+        options = [{"name": "ndots", "value": "5"}, *options]
+    config = own | {
+        "nameservers": _unique([tenant.dns_address, *(own.get("nameservers") or ())]),
+        "searches": _unique([*searches, *(own.get("searches") or ())]),
+        "options": options,
+    }
+    return {"dnsPolicy": "None", "dnsConfig": config}
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRequest:
+    """A service account token that a pod mounts: for whom, and for how many seconds."""
+
+    audience: str
+    seconds: int
+
+    @property
+    def unique(self) -> tuple[str, int]:
+        """Two volumes with the same value can share one token."""
+        return self.audience, self.seconds
+
+
+def token_requests(pod: Object) -> list[TokenRequest]:
+    """The different tokens that the pod's volumes ask for; the index is the key in the Secret."""
+    found: dict[TokenRequest, None] = {}
+    for item in pod["spec"].get("volumes") or ():
+        for source in (item.get("projected") or {}).get("sources") or ():
+            if asked := source.get("serviceAccountToken"):
+                seconds = asked.get("expirationSeconds") or 3600
+                found[TokenRequest(asked.get("audience", ""), seconds)] = None
+    return list(found)
+
+
+def _unique(values: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(values))

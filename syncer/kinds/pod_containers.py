@@ -1,0 +1,73 @@
+"""The containers of a super pod: tenant values in the environment."""
+
+from kube.objects import Object
+from vcluster import api
+from vcluster.api import Tenant
+
+# Where the kubelet would show the super cluster's value, it shows an annotation of the mirror.
+FIELD_PATHS = {
+    "metadata.namespace": f"metadata.annotations['{api.NAMESPACE_ANNOTATION}']",
+    "metadata.uid": f"metadata.annotations['{api.UID_ANNOTATION}']",
+    "spec.serviceAccountName": f"metadata.annotations['{api.SERVICE_ACCOUNT_ANNOTATION}']",
+}
+
+
+def container(item: Object, tenant: Tenant) -> Object:
+    """A container, init container or ephemeral container as it goes down."""
+    own = [_variable(variable) for variable in item.get("env") or ()]
+    named = {variable["name"] for variable in own}
+    injected = [
+        {"name": name, "value": value}
+        for name, value in kubernetes_environment(tenant).items()
+        if name not in named
+    ]
+    wanted = item | {"env": [*injected, *own]}
+    if "envFrom" in item:
+        wanted["envFrom"] = [_source(source) for source in item["envFrom"]]
+    return wanted
+
+
+def kubernetes_environment(tenant: Tenant) -> dict[str, str]:
+    """What the kubelet injects for ``default/kubernetes``; it would name the super cluster's."""
+    host, tcp = tenant.kubernetes_address, f"tcp://{tenant.kubernetes_address}:443"
+    return {
+        "KUBERNETES_SERVICE_HOST": host,
+        "KUBERNETES_SERVICE_PORT": "443",
+        "KUBERNETES_SERVICE_PORT_HTTPS": "443",
+        "KUBERNETES_PORT": tcp,
+        "KUBERNETES_PORT_443_TCP": tcp,
+        "KUBERNETES_PORT_443_TCP_PROTO": "tcp",
+        "KUBERNETES_PORT_443_TCP_PORT": "443",
+        "KUBERNETES_PORT_443_TCP_ADDR": host,
+    }
+
+
+def field_reference(reference: Object) -> Object:
+    """A downward API reference as it goes down."""
+    path = reference.get("fieldPath", "")
+    return reference | {"fieldPath": FIELD_PATHS.get(path, path)}
+
+
+def config_map_name(name: str | None) -> str | None:
+    """The super cluster publishes a ``kube-root-ca.crt`` of its own in every namespace."""
+    return api.MIRRORED_ROOT_CA_CONFIG_MAP if name == api.ROOT_CA_CONFIG_MAP else name
+
+
+def _variable(variable: Object) -> Object:
+    source = variable.get("valueFrom")
+    if not source:
+        return variable
+    if "fieldRef" in source:
+        source = source | {"fieldRef": field_reference(source["fieldRef"])}
+    if reference := source.get("configMapKeyRef"):
+        renamed = reference | {"name": config_map_name(reference.get("name"))}
+        source = source | {"configMapKeyRef": renamed}
+    return variable | {"valueFrom": source}
+
+
+def _source(source: Object) -> Object:
+    if reference := source.get("configMapRef"):
+        return source | {
+            "configMapRef": reference | {"name": config_map_name(reference.get("name"))}
+        }
+    return source

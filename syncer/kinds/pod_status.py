@@ -1,0 +1,98 @@
+"""A super pod's status as it goes up to the tenant's pod."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from kube.objects import Metadata, Object
+from vcluster import api
+
+Status = dict[str, msgspec.Raw]
+
+
+class SuperPodView(msgspec.Struct, gc=False):
+    """The parts of a super pod that the tenant gets to see; unknown status fields stay bytes."""
+
+    metadata: Metadata
+    spec: dict[str, msgspec.Raw]
+    status: Status = {}
+
+
+decode = msgspec.json.Decoder(SuperPodView).decode
+_decode_conditions = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
+_decode_string = msgspec.json.Decoder(str).decode
+_decode_integer = msgspec.json.Decoder(int).decode
+
+
+def says_only_scheduled(status: Mapping[str, msgspec.Raw]) -> bool:
+    """Nothing beyond what the tenant's API server itself writes when a pod is bound."""
+    if not set(status) <= {"phase", "conditions", "qosClass"}:
+        return False
+    conditions = _decode_conditions(status.get("conditions", msgspec.Raw(b"[]")))
+    return _decode_string(status.get("phase", msgspec.Raw(b'"Pending"'))) == "Pending" and all(
+        _decode_string(condition["type"]) == "PodScheduled"
+        and _decode_string(condition["status"]) == "True"
+        for condition in conditions
+    )
+
+
+def to_tenant(
+    view: SuperPodView, *, qos: str, namespace: str, own_conditions: Mapping[str, Object]
+) -> bytes:
+    """The status of the tenant's pod, as JSON.
+
+    From the super cluster come all fields, with these exceptions: ``qosClass`` cannot change and
+    stays the tenant's; generations are the tenant's (the mirror's annotation says which one it shows);
+    conditions of declared readiness gates are the tenant's own (``own_conditions``, by type); the super
+    namespace's name becomes the tenant's wherever it stands in a message.
+    """
+    status = dict(view.status)
+    if qos:
+        status["qosClass"] = msgspec.Raw(msgspec.json.encode(qos))
+    shown = int(view.metadata.annotations.get(api.GENERATION_ANNOTATION, "0") or 0)
+    if "observedGeneration" in status:
+        status["observedGeneration"] = _generation(
+            status["observedGeneration"], view.metadata.generation, shown
+        )
+    raw_conditions = bytes(status.get("conditions", b""))
+    if own_conditions or b'"observedGeneration"' in raw_conditions:
+        conditions = _decode_conditions(raw_conditions or b"[]")
+        for condition in conditions:
+            if "observedGeneration" in condition:
+                condition["observedGeneration"] = _generation(
+                    condition["observedGeneration"], view.metadata.generation, shown
+                )
+        kept: list[object] = [
+            condition
+            for condition in conditions
+            if _decode_string(condition["type"]) not in own_conditions
+        ]
+        status["conditions"] = msgspec.Raw(msgspec.json.encode([*kept, *own_conditions.values()]))
+    body = msgspec.json.encode(status)
+    hidden = view.metadata.namespace.encode()
+    return body.replace(hidden, namespace.encode()) if hidden in body else body
+
+
+def _generation(observed: msgspec.Raw, current: int, shown: int) -> msgspec.Raw:
+    """The tenant's generation that the kubelet has observed, given the mirror's."""
+    behind = max(0, current - _decode_integer(observed))
+    return msgspec.Raw(msgspec.json.encode(max(1, shown - behind)))
+
+
+def canonical(status: Mapping[str, msgspec.Raw] | Object) -> bytes:
+    """Equal for equal statuses, whatever the order of their fields."""
+    return msgspec.json.encode(
+        msgspec.json.decode(msgspec.json.encode(status)), order="deterministic"
+    )
+
+
+def vanished(reason_from: str) -> Object:
+    """The status of a pod whose super pod was taken away; ``reason_from`` says by what, if known.
+
+    The same that the API server's own eviction leaves behind (DisruptionTarget and Failed).
+    """
+    return {
+        "phase": "Failed",
+        "reason": "Evicted",
+        "message": reason_from or "The pod was removed from its node.",
+    }

@@ -1,0 +1,115 @@
+"""What can be changed on a super pod that exists, as small patches."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from kube.objects import Object
+from syncer.kinds.mirror import metadata_patch
+from syncer.kinds.pod import TENANT_ONLY, Offers, to_super
+from syncer.kinds.pod_containers import container
+from vcluster import api
+from vcluster.api import Tenant
+
+__all__ = ["TENANT_ONLY", "PodPatch", "patches"]
+
+
+@dataclass(frozen=True, slots=True)
+class PodPatch:
+    """A strategic merge patch of the pod or of a subresource of it."""
+
+    subresource: str
+    body: Object
+
+
+def patches(live: Object, pod: Object, tenant: Tenant, offers: Offers) -> list[PodPatch]:
+    """The patches that bring the live super pod to what the tenant's pod says.
+
+    Labels, annotations, containers, tolerations and gates that others added to it stay. The digest
+    is in the last patch, so that a kill on the way leaves the difference visible.
+    """
+    wanted = to_super(pod, tenant, offers)
+    found: list[PodPatch] = []
+    if added := _ephemeral(live, pod, tenant):
+        found.append(PodPatch("ephemeralcontainers", {"spec": {"ephemeralContainers": added}}))
+    if resized := _resize(live["spec"], wanted["spec"]):
+        found.append(PodPatch("resize", {"spec": resized}))
+    body: Object = {"metadata": {"uid": live["metadata"]["uid"]}}
+    body["metadata"] |= metadata_patch(live, wanted)
+    if spec := _spec(live, wanted):
+        body["spec"] = spec
+    return [*found, PodPatch("", body)]
+
+
+def _spec(live: Object, wanted: Object) -> Object:
+    have, want = live["spec"], wanted["spec"]
+    patch: Object = {}
+    for kind in ("initContainers", "containers"):
+        images = {item["name"]: item.get("image") for item in want.get(kind) or ()}
+        changed = [
+            {"name": item["name"], "image": images[item["name"]]}
+            for item in have.get(kind) or ()
+            if item["name"] in images and item.get("image") != images[item["name"]]
+        ]
+        if changed:
+            patch[kind] = changed
+    missing = [item for item in want.get("tolerations") or () if item not in _tolerations(have)]
+    if missing:
+        patch["tolerations"] = [*_tolerations(have), *missing]
+    deadline = want.get("activeDeadlineSeconds")
+    if deadline is not None and deadline != have.get("activeDeadlineSeconds"):
+        patch["activeDeadlineSeconds"] = deadline
+    if gates := _gates_removed(live, want):
+        patch["schedulingGates"] = gates
+        # Only a gated pod may change these two.
+    if have.get("schedulingGates"):
+        for field in ("nodeSelector", "affinity"):
+            if want.get(field) is not None and want[field] != have.get(field):
+                patch[field] = {"$patch": "replace"} | want[field]
+    return patch
+
+
+def _tolerations(spec: Object) -> list[Object]:
+    return list(spec.get("tolerations") or ())
+
+
+def _gates_removed(live: Object, want: Object) -> list[Object]:
+    marks = live["metadata"].get("annotations") or {}
+    ours = set(marks.get(api.SCHEDULING_GATES_ANNOTATION, "").split())
+    kept = {gate["name"] for gate in want.get("schedulingGates") or ()}
+    here = {gate["name"] for gate in live["spec"].get("schedulingGates") or ()}
+    return [{"name": name, "$patch": "delete"} for name in sorted((ours - kept) & here)]
+
+
+def _ephemeral(live: Object, pod: Object, tenant: Tenant) -> list[Object]:
+    here = {item["name"] for item in live["spec"].get("ephemeralContainers") or ()}
+    asked = pod["spec"].get("ephemeralContainers") or ()
+    return [container(item, tenant) for item in asked if item["name"] not in here]
+
+
+def _resize(have: Object, want: Object) -> Object:
+    patch: Object = {}
+    for kind in ("initContainers", "containers"):
+        live = {item["name"]: item.get("resources") or {} for item in have.get(kind) or ()}
+        changed = []
+        for item in want.get(kind) or ():
+            if item["name"] not in live:
+                continue
+            change = _changed(live[item["name"]], item.get("resources") or {})
+            if change:
+                changed.append({"name": item["name"], "resources": change})
+        if changed:
+            patch[kind] = changed
+    if change := _changed(have.get("resources") or {}, want.get("resources") or {}):
+        patch["resources"] = change
+    return patch
+
+
+def _changed(live: Object, wanted: Object) -> Object:
+    """Values set by the tenant that differ; values that only the super cluster has set stay."""
+    patch: dict[str, Any] = {}
+    for field in ("requests", "limits"):
+        have = live.get(field) or {}
+        want = wanted.get(field) or {}
+        if change := {key: value for key, value in want.items() if have.get(key) != value}:
+            patch[field] = change
+    return patch

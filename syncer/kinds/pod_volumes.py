@@ -1,0 +1,114 @@
+"""The volumes of a super pod, and what a pod needs to exist before it can start."""
+
+from collections.abc import Iterator, Sequence
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from kube.objects import Object
+from syncer.kinds.pod_containers import config_map_name, field_reference
+
+if TYPE_CHECKING:
+    from syncer.kinds.pod import TokenRequest
+
+
+class Reference(NamedTuple):
+    """A ConfigMap or Secret, by the tenant's name, in the pod's namespace."""
+
+    kind: str
+    name: str
+    optional: bool
+
+
+def token_secret_name(pod_uid: str) -> str:
+    """The super Secret that holds a pod's tokens. Nobody can guess it before the pod exists."""
+    return f"virtualcluster-token-{blake2b(pod_uid.encode(), digest_size=8).hexdigest()}"
+
+
+def volume(item: Object, pod_name: str, pod_uid: str, tokens: Sequence["TokenRequest"]) -> Object:
+    """A volume as it goes down."""
+    if reference := item.get("configMap"):
+        renamed = reference | {"name": config_map_name(reference.get("name"))}
+        return item | {"configMap": renamed}
+    if "downwardAPI" in item:
+        return item | {"downwardAPI": _downward_api(item["downwardAPI"])}
+    if "projected" in item:
+        projected = item["projected"]
+        sources = [
+            _projection(source, pod_uid, tokens) for source in projected.get("sources") or ()
+        ]
+        return item | {"projected": projected | {"sources": sources}}
+    if "ephemeral" in item:
+        # The tenant's controllers have made the claim: a second one must not come into being.
+        rest = {name: value for name, value in item.items() if name != "ephemeral"}
+        return rest | {"persistentVolumeClaim": {"claimName": f"{pod_name}-{item['name']}"}}
+    return item
+
+
+def _projection(source: Object, pod_uid: str, tokens: Sequence["TokenRequest"]) -> Object:
+    if asked := source.get("serviceAccountToken"):
+        wanted = (asked.get("audience", ""), asked.get("expirationSeconds") or 3600)
+        index = [token.unique for token in tokens].index(wanted)
+        items = [{"key": f"token-{index}", "path": asked["path"]}]
+        return {"secret": {"name": token_secret_name(pod_uid), "items": items}}
+    if reference := source.get("configMap"):
+        return source | {"configMap": reference | {"name": config_map_name(reference.get("name"))}}
+    if "downwardAPI" in source:
+        return source | {"downwardAPI": _downward_api(source["downwardAPI"])}
+    return source
+
+
+def _downward_api(source: Object) -> Object:
+    items = [
+        item | {"fieldRef": field_reference(item["fieldRef"])} if item.get("fieldRef") else item
+        for item in source.get("items") or ()
+    ]
+    return source | {"items": items}
+
+
+def references(pod: Object) -> tuple[Reference, ...]:
+    """The config maps and secrets that the pod names, each once; optional only if always so."""
+    found: dict[tuple[str, str], bool] = {}
+    for kind, name, optional in _all_references(pod["spec"]):
+        if name:
+            found[kind, name] = found.get((kind, name), True) and optional
+    return tuple(Reference(kind, name, optional) for (kind, name), optional in found.items())
+
+
+def _all_references(spec: Object) -> Iterator[tuple[str, str, bool]]:
+    for reference in spec.get("imagePullSecrets") or ():
+        yield "secrets", reference.get("name", ""), True  # the kubelet goes on without it
+    for kind in ("initContainers", "containers", "ephemeralContainers"):
+        for item in spec.get(kind) or ():
+            yield from _container_references(item)
+    for item in spec.get("volumes") or ():
+        yield from _volume_references(item)
+
+
+def _container_references(item: Object) -> Iterator[tuple[str, str, bool]]:
+    for variable in item.get("env") or ():
+        source = variable.get("valueFrom") or {}
+        yield from _named(source.get("configMapKeyRef"), "configmaps")
+        yield from _named(source.get("secretKeyRef"), "secrets")
+    for source in item.get("envFrom") or ():
+        yield from _named(source.get("configMapRef"), "configmaps")
+        yield from _named(source.get("secretRef"), "secrets")
+
+
+def _volume_references(item: Object) -> Iterator[tuple[str, str, bool]]:
+    yield from _named(item.get("configMap"), "configmaps")
+    for source in (item.get("projected") or {}).get("sources") or ():
+        yield from _named(source.get("configMap"), "configmaps")
+        yield from _named(source.get("secret"), "secrets")
+    for source in item.values():
+        # secret.secretName, azureFile.secretName; secretRef of rbd, iscsi, cephfs, flexVolume …;
+        # nodePublishSecretRef of csi: every volume type names its secret in one of these ways.
+        if isinstance(source, dict):
+            optional = bool(source.get("optional", False))
+            yield "secrets", source.get("secretName") or "", optional
+            for field in ("secretRef", "nodePublishSecretRef"):
+                yield from _named(source.get(field), "secrets")
+
+
+def _named(reference: Any, kind: str) -> Iterator[tuple[str, str, bool]]:
+    if reference:
+        yield kind, reference.get("name") or "", bool(reference.get("optional", False))

@@ -1,0 +1,232 @@
+"""From the tenant to the super cluster, generic over kinds: a kind adds only its translation."""
+
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from kube.client import Patch
+from kube.errors import AlreadyExists, Forbidden, Invalid, NotFound
+from kube.objects import Object, ObjectKey, decode_head, decode_object, encode
+from kube.resources import NAMESPACES, SERVICE_ACCOUNTS, Resource
+from syncer.entries import Entry
+from syncer.kinds.mirror import DownwardKind, Recreate, Refused
+from syncer.reconcilers.messages import tell
+from syncer.runtime.workqueue import Request
+from syncer.super_state import SuperState
+from syncer.tenant_state import TenantState
+from vcluster import api
+
+log = structlog.get_logger(__name__)
+
+
+class Waiting(Exception):
+    """The object can only go down once another one is there; it is asked for again then."""
+
+    def __init__(self, kind: str, key: ObjectKey) -> None:
+        super().__init__(f"waits for {kind} {key}")
+        self.kind = kind
+        self.key = key
+
+
+class DownwardReconciler:
+    """Closes the gap for one object of one tenant, from whatever state both sides are in."""
+
+    def __init__(
+        self, super_state: SuperState, pods: Callable[[TenantState, ObjectKey], Awaitable[None]]
+    ) -> None:
+        self._super = super_state
+        self._pods = pods
+
+    async def reconcile(self, request: Request) -> None:
+        """Raises what may pass with time; what the tenant must change is told to the tenant."""
+        state = self._super.tenants.get(request.tenant)
+        if state is None:
+            return
+        key = ObjectKey(request.namespace, request.name)
+        kind = self._super.downward.get(request.kind)
+        try:
+            if kind is None:
+                await self._pods(state, key)
+            else:
+                await self._mirror(state, kind, key)
+        except Waiting as waiting:
+            state.usage.wait(waiting.kind, waiting.key, request)
+
+    async def _mirror(self, state: TenantState, kind: DownwardKind, key: ObjectKey) -> None:
+        plural = kind.resource.plural
+        mirror_key = state.mirror_key(plural, key)
+        mirror = self._super.mirrors[plural].get(mirror_key)
+        source = state.sources[plural].get(key)
+        if kind.on_demand and not state.usage.in_use(plural, key):
+            await self._unused(state, kind, key, mirror)
+            return
+        wanted = None
+        if source is not None:
+            raw = source.raw or await self._read(state, kind.resource, key)
+            try:
+                wanted = kind.to_super(decode_object(raw), state.tenant) if raw else None
+            except Refused as refused:
+                await tell(state, kind.resource, key, source.uid, refused.reason, str(refused))
+                return
+        if wanted is None or source is None:
+            await self._remove(state, kind.resource, key, mirror_key, mirror)
+        elif mirror is None:
+            await self._create(state, kind, key, source, mirror_key, wanted)
+        elif not _ours(mirror, state):
+            await self._foreign(state, kind.resource, key, source.uid, mirror_key)
+        elif mirror.source_uid != source.uid:
+            # Deleted and created again under the same name: its DELETED event brings us back.
+            await self._delete(kind.resource, mirror_key, mirror.uid)
+        else:
+            await self._update(state, kind, mirror_key, mirror, wanted)
+
+    async def _read(self, state: TenantState, resource: Resource, key: ObjectKey) -> bytes:
+        try:
+            return await state.client.get(resource, key)
+        except NotFound:
+            return b""
+
+    async def _create(
+        self,
+        state: TenantState,
+        kind: DownwardKind,
+        key: ObjectKey,
+        source: Entry,
+        mirror_key: ObjectKey,
+        wanted: Object,
+    ) -> None:
+        resource = kind.resource
+        if mirror_key.namespace:
+            require_namespace(self._super, state, key.namespace)
+        try:
+            answer = await self._super.client.create(resource, mirror_key, encode(wanted))
+        except AlreadyExists:
+            live = await self._super.client.get(resource, mirror_key)
+            found = self._super.mirrors[resource.plural].put(live)
+            if found is None or _ours(found, state):
+                self._super.down.add(state.request(resource.plural, key))
+                return
+            await self._foreign(state, resource, key, source.uid, mirror_key)
+            return
+        except (Forbidden, Invalid) as error:
+            await tell(state, resource, key, source.uid, "FailedMirror", error.message)
+            raise
+        self._super.mirrors[resource.plural].put(answer)
+        if resource is NAMESPACES:
+            await self._default_service_account(mirror_key.name)
+
+    async def _default_service_account(self, namespace: str) -> None:
+        """Pods are refused without one; the super cluster's own controller takes some time."""
+        account = {
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": {"name": "default", "namespace": namespace},
+            "automountServiceAccountToken": False,
+        }
+        try:
+            await self._super.client.create(
+                SERVICE_ACCOUNTS, ObjectKey(namespace, "default"), encode(account)
+            )
+        except AlreadyExists:
+            pass
+
+    async def _update(
+        self,
+        state: TenantState,
+        kind: DownwardKind,
+        mirror_key: ObjectKey,
+        mirror: Entry,
+        wanted: Object,
+    ) -> None:
+        resource = kind.resource
+        digest = wanted["metadata"]["annotations"].get(api.DIGEST_ANNOTATION, "")
+        if mirror.raw:
+            live = decode_object(mirror.raw)
+        elif mirror.digest == digest and mirror.written in (0, mirror.version):
+            return
+        else:
+            live = decode_object(await self._super.client.get(resource, mirror_key))
+        try:
+            patch = kind.patch(live, wanted)
+        except Recreate:
+            await self._delete(resource, mirror_key, mirror.uid)
+            return
+        if patch is None:
+            mirror.written = mirror.version
+            return
+        # The UID makes the API server refuse to patch another object of the same name.
+        patch = patch | {"metadata": patch.get("metadata", {}) | {"uid": mirror.uid}}
+        answer = await self._super.client.patch(resource, mirror_key, Patch.MERGE, encode(patch))
+        self._super.mirrors[resource.plural].put(answer)
+
+    async def _unused(
+        self, state: TenantState, kind: DownwardKind, key: ObjectKey, mirror: Entry | None
+    ) -> None:
+        if mirror is None or not _ours(mirror, state):
+            return
+        plural = kind.resource.plural
+        if all(state.usage.knows(pod) for pod in state.pods.keys()):
+            await self._delete(kind.resource, state.mirror_key(plural, key), mirror.uid)
+        else:
+            # After a restart: not all pods have been looked at, so it may be in use after all.
+            self._super.down.add_after(state.request(plural, key), 2.0)
+
+    async def _remove(
+        self,
+        state: TenantState,
+        resource: Resource,
+        key: ObjectKey,
+        mirror_key: ObjectKey,
+        mirror: Entry | None,
+    ) -> None:
+        state.told.pop((resource.plural, key), None)
+        deleted = state.deleted.pop(state.request(resource.plural, key), "")
+        if mirror is None or not _ours(mirror, state) or mirror.deleting:
+            return
+        if deleted != mirror.source_uid and await self._still_there(state, resource, key, mirror):
+            return
+        await self._delete(resource, mirror_key, mirror.uid)
+
+    async def _still_there(
+        self, state: TenantState, resource: Resource, key: ObjectKey, mirror: Entry
+    ) -> bool:
+        """Nobody saw it being deleted: absence from a cache is no proof, so look."""
+        raw = await self._read(state, resource, key)
+        if not raw or decode_head(raw).metadata.uid != mirror.source_uid:
+            return False
+        if state.sources[resource.plural].get(key) is None:
+            state.sources[resource.plural].put(raw)
+            return True
+        return False  # it is there, but its translation says that it does not go down
+
+    async def _delete(self, resource: Resource, mirror_key: ObjectKey, uid: str) -> None:
+        try:
+            await self._super.client.delete(resource, mirror_key, uid=uid)
+        except NotFound:
+            pass
+
+    async def _foreign(
+        self,
+        state: TenantState,
+        resource: Resource,
+        key: ObjectKey,
+        uid: str,
+        mirror_key: ObjectKey,
+    ) -> None:
+        """Law 1: what does not carry this tenant's mark is never adopted, changed or deleted."""
+        log.warning("name is taken in the super cluster", kind=resource.plural, key=str(mirror_key))
+        message = f"metadata.name: {key.name!r} is taken in the super cluster by an object that is not yours"
+        await tell(state, resource, key, uid, "NameTaken", message)
+
+
+def require_namespace(super_state: SuperState, state: TenantState, namespace: str) -> None:
+    """Raise Waiting unless the super namespace is there, ours and not terminating."""
+    source = ObjectKey("", namespace)
+    key = state.mirror_key(NAMESPACES.plural, source)
+    entry = super_state.mirrors[NAMESPACES.plural].get(key)
+    if entry is None or not _ours(entry, state) or entry.deleting:
+        raise Waiting(NAMESPACES.plural, source)
+
+
+def _ours(mirror: Entry, state: TenantState) -> bool:
+    return bool(mirror.source_uid) and mirror.tenant == state.tenant.key

@@ -1,0 +1,242 @@
+"""A tenant's pod, downward: create, the few updates that are possible, delete."""
+
+import structlog
+
+from kube.client import Patch
+from kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
+from kube.objects import Object, ObjectKey, decode_object, encode
+from kube.resources import CONFIG_MAPS, PODS
+from syncer.entries import SuperPod, TenantPod
+from syncer.kinds.mirror import Refused
+from syncer.kinds.pod import mutable_digest, pod_marks, refuse_runtime_class, to_super
+from syncer.kinds.pod_update import patches
+from syncer.kinds.pod_volumes import references
+from syncer.reconcilers import tokens
+from syncer.reconcilers.downward import Waiting, require_namespace
+from syncer.reconcilers.messages import tell
+from syncer.super_state import SuperState
+from syncer.tenant_state import TenantState
+from vcluster import api
+
+log = structlog.get_logger(__name__)
+
+
+class PodDownward:
+    """Reconciles one pod; see docs/architecture.md for its life step by step."""
+
+    def __init__(self, super_state: SuperState) -> None:
+        self._super = super_state
+
+    async def reconcile(self, state: TenantState, key: ObjectKey) -> None:
+        """Bring the super pod to what the tenant's pod says."""
+        mirror_key = state.mirror_key(PODS.plural, key)
+        mirror = self._super.pods.get(mirror_key)
+        source = state.pods.get(key)
+        if mirror is not None and mirror.tenant != state.tenant.key:
+            mirror = None  # law 1; creating will be answered by AlreadyExists and told
+        if source is None:
+            await self._source_gone(state, key, mirror_key, mirror)
+        elif mirror is not None and mirror.source_uid != source.uid:
+            # Its DELETED event brings us back, to create the new one.
+            await self._delete(mirror_key, mirror, None)
+        elif source.deleting:
+            await self._terminate(state, key, mirror_key, source, mirror)
+        elif mirror is not None:
+            await self._update(state, key, mirror_key, source, mirror)
+        elif source.scheduled or source.finished:
+            # It has run: it is never made anew behind its owner's back. The upward side ends it.
+            self._super.up.add(state.request(PODS.plural, key))
+        else:
+            await self._create(state, key, mirror_key, source)
+
+    async def _read(self, state: TenantState, key: ObjectKey, uid: str) -> Object | None:
+        """The tenant's pod: the bytes that came with its event, else read again."""
+        raw = state.newest.pop(key, b"")
+        if not raw:
+            try:
+                raw = await state.client.get(PODS, key)
+            except NotFound:
+                return None
+        pod = decode_object(raw)
+        return pod if pod["metadata"]["uid"] == uid else None
+
+    async def _create(
+        self, state: TenantState, key: ObjectKey, mirror_key: ObjectKey, source: TenantPod
+    ) -> None:
+        pod = await self._read(state, key, source.uid)
+        if pod is None:
+            return
+        try:
+            wanted = to_super(pod, state.tenant, self._super.offers)
+        except Refused as refused:
+            state.usage.record(key, ())
+            await tell(state, PODS, key, source.uid, refused.reason, str(refused))
+            return
+        state.usage.record(key, references(pod))
+        try:
+            require_namespace(self._super, state, key.namespace)
+            await self._require_references(state, key, source.uid)
+            await tokens.provide(self._super, state, pod)
+            answer = await self._super.client.create(PODS, mirror_key, encode(wanted))
+        except AlreadyExists:
+            await self._in_the_way(state, key, mirror_key, source)
+            return
+        except (Forbidden, Invalid) as error:
+            if "service account" not in error.message:  # a new namespace: it comes in a moment
+                await tell(state, PODS, key, source.uid, "FailedMirror", error.message)
+            raise
+        self._super.pods.put(answer)
+        source.synced = source.mutable
+
+    async def _in_the_way(
+        self, state: TenantState, key: ObjectKey, mirror_key: ObjectKey, source: TenantPod
+    ) -> None:
+        found = self._super.pods.put(await self._super.client.get(PODS, mirror_key))
+        if found is None or (found.tenant == state.tenant.key and found.source_uid):
+            self._super.down.add(state.request(PODS.plural, key))
+            return
+        message = (
+            f"metadata.name: {key.name!r} is taken in the super cluster by a pod that is not yours"
+        )
+        await tell(state, PODS, key, source.uid, "NameTaken", message)
+
+    async def _require_references(self, state: TenantState, key: ObjectKey, uid: str) -> None:
+        """Raise Waiting for the first thing that the pod names and that is not down yet."""
+        for reference in state.usage.of(key):
+            used = ObjectKey(key.namespace, reference.name)
+            mirror_key = state.mirror_key(reference.kind, used)
+            if self._super.mirrors[reference.kind].get(mirror_key) is not None:
+                continue
+            self._super.down.add(state.request(reference.kind, used))
+            if reference.optional and state.sources[reference.kind].get(used) is None:
+                continue
+            if state.sources[reference.kind].get(used) is None and not _published_soon(used):
+                kind = "ConfigMap" if reference.kind == CONFIG_MAPS.plural else "Secret"
+                message = f"{kind} {reference.name!r} not found: the pod waits for it"
+                await tell(state, PODS, key, uid, "FailedMount", message)
+            raise Waiting(reference.kind, used)
+
+    async def _update(
+        self,
+        state: TenantState,
+        key: ObjectKey,
+        mirror_key: ObjectKey,
+        source: TenantPod,
+        mirror: SuperPod,
+    ) -> None:
+        if source.synced == source.mutable and not source.gated:
+            state.newest.pop(key, None)
+            return
+        pod = await self._read(state, key, source.uid)
+        if pod is None:
+            return
+        state.usage.record(key, references(pod))
+        if source.gated:
+            await self._readiness(mirror_key, pod)
+        try:
+            wanted = mutable_digest(pod, state.tenant)
+            refuse_runtime_class(pod["spec"].get("runtimeClassName"), self._super.offers)
+        except Refused as refused:
+            await tell(state, PODS, key, source.uid, refused.reason, str(refused))
+            return
+        if wanted != mirror.digest:
+            await self._require_references(state, key, source.uid)
+            await self._patch(state, key, mirror_key, source, pod, wanted)
+        source.synced = source.mutable
+
+    async def _patch(
+        self,
+        state: TenantState,
+        key: ObjectKey,
+        mirror_key: ObjectKey,
+        source: TenantPod,
+        pod: Object,
+        digest: str,
+    ) -> None:
+        live = decode_object(await self._super.client.get(PODS, mirror_key))
+        marks = {api.DIGEST_ANNOTATION: digest, **pod_marks(pod)}
+        for patch in patches(live, pod, state.tenant, self._super.offers):
+            body = patch.body
+            if not patch.subresource:
+                annotations = body["metadata"].get("annotations", {}) | marks
+                body = body | {"metadata": body["metadata"] | {"annotations": annotations}}
+            try:
+                answer = await self._super.client.patch(
+                    PODS, mirror_key, Patch.STRATEGIC, encode(body), patch.subresource
+                )
+            except (Forbidden, Invalid) as error:
+                await tell(state, PODS, key, source.uid, "FailedMirror", error.message)
+                raise
+            self._super.pods.put(answer)
+
+    async def _readiness(self, mirror_key: ObjectKey, pod: Object) -> None:
+        """Declared readiness gates are the tenant's to set; the kubelet must see them."""
+        gates = {gate["conditionType"] for gate in pod["spec"].get("readinessGates") or ()}
+        own = [
+            condition
+            for condition in pod.get("status", {}).get("conditions") or ()
+            if condition["type"] in gates
+        ]
+        live = decode_object(await self._super.client.get(PODS, mirror_key))
+        there = live.get("status", {}).get("conditions") or ()
+        shown = {condition["type"]: condition.get("status") for condition in there}
+        if any(shown.get(condition["type"]) != condition.get("status") for condition in own):
+            body = {"metadata": {"uid": live["metadata"]["uid"]}, "status": {"conditions": own}}
+            await self._super.client.patch(
+                PODS, mirror_key, Patch.STRATEGIC, encode(body), "status"
+            )
+
+    async def _terminate(
+        self,
+        state: TenantState,
+        key: ObjectKey,
+        mirror_key: ObjectKey,
+        source: TenantPod,
+        mirror: SuperPod | None,
+    ) -> None:
+        state.newest.pop(key, None)
+        if mirror is None:
+            self._super.up.add(state.request(PODS.plural, key))
+        elif not mirror.deleting or (mirror.grace or 0) > (source.grace or 0):
+            await self._delete(mirror_key, mirror, source.grace)
+
+    async def _source_gone(
+        self, state: TenantState, key: ObjectKey, mirror_key: ObjectKey, mirror: SuperPod | None
+    ) -> None:
+        request = state.request(PODS.plural, key)
+        uid = state.deleted.get(request, "")
+        if mirror is None:
+            state.deleted.pop(request, None)
+            self._super.gone.pop(mirror_key, None)
+            state.forget_pod(key)
+            if uid:
+                await tokens.remove_of_pod(self._super, state, key.namespace, uid)
+            return
+        if mirror.deleting:
+            return
+        if uid != mirror.source_uid and await self._still_there(state, key, mirror):
+            return
+        # It was forced away, or never ran: the kubelet still gives it the time that its spec says.
+        state.deleted[request] = mirror.source_uid
+        await self._delete(mirror_key, mirror, None)
+
+    async def _still_there(self, state: TenantState, key: ObjectKey, mirror: SuperPod) -> bool:
+        """Nobody saw the tenant's pod being deleted: absence from a cache is no proof, so look."""
+        try:
+            found = state.pods.put(await state.client.get(PODS, key))
+        except NotFound:
+            return False
+        return found is not None and found.uid == mirror.source_uid
+
+    async def _delete(self, mirror_key: ObjectKey, mirror: SuperPod, grace: int | None) -> None:
+        try:
+            await self._super.client.delete(
+                PODS, mirror_key, uid=mirror.uid, grace_period_seconds=grace
+            )
+        except (NotFound, Conflict):
+            pass  # gone, or another one already; its event brings us back
+
+
+def _published_soon(key: ObjectKey) -> bool:
+    """Every namespace gets this one from its controller-manager: no reason to alarm anybody."""
+    return key.name == api.ROOT_CA_CONFIG_MAP

@@ -1,0 +1,204 @@
+"""A super pod, upward: binding, status, and its end."""
+
+from datetime import UTC, datetime
+
+from kube.client import Patch
+from kube.errors import Conflict, Invalid, NotFound
+from kube.objects import Object, ObjectKey, decode_object, encode
+from kube.resources import NODES, PODS
+from syncer.entries import SuperPod, TenantPod
+from syncer.kinds import pod_status
+from syncer.kinds.pod_status import SuperPodView
+from syncer.reconcilers.published import PublishedReconciler
+from syncer.super_state import SuperState
+from syncer.tenant_state import TenantState
+from vcluster import api
+
+
+class PodUpward:
+    """Reconciles one pod; see docs/architecture.md for its life step by step."""
+
+    def __init__(self, super_state: SuperState, published: PublishedReconciler) -> None:
+        self._super = super_state
+        self._published = published
+
+    async def reconcile(self, state: TenantState, key: ObjectKey) -> None:
+        """Bring the tenant's pod to what the super pod says."""
+        mirror_key = state.mirror_key(PODS.plural, key)
+        source = state.pods.get(key)
+        mirror = self._super.pods.get(mirror_key)
+        if source is None:
+            self._super.newest.pop(mirror_key, None)
+            if mirror is not None or mirror_key in self._super.gone:
+                self._super.down.add(state.request(PODS.plural, key))  # what is left down there
+            return
+        if mirror is None:
+            await self._gone(state, key, mirror_key, source)
+        elif mirror.source_uid == source.uid and mirror.tenant == state.tenant.key:
+            self._super.gone.pop(mirror_key, None)
+            await self._report(state, key, mirror_key, source, mirror)
+
+    async def _report(
+        self,
+        state: TenantState,
+        key: ObjectKey,
+        mirror_key: ObjectKey,
+        source: TenantPod,
+        mirror: SuperPod,
+    ) -> None:
+        view = await self._view(mirror_key, mirror)
+        if view is None:
+            return
+        if mirror.node and not source.node:
+            await self._bind(state, key, source, mirror.node)
+            if pod_status.says_only_scheduled(view.status):
+                mirror.reported = mirror.status  # the binding itself has said so
+        if mirror.status != mirror.reported and not (
+            source.finished and not _ends(view)  # a status that is late never brings back to life
+        ):
+            shown = mirror.status
+            if not await self._write_status(state, key, source, view):
+                return
+            mirror.reported = shown
+        if mirror.deleting and not source.deleting:
+            # Evicted, preempted or drained in the super cluster: as on any node, the pod terminates.
+            await self._delete(state, key, source, mirror.grace)
+
+    async def _view(self, mirror_key: ObjectKey, mirror: SuperPod) -> SuperPodView | None:
+        raw = self._super.newest.pop(mirror_key, b"")
+        if not raw:
+            if mirror.status == mirror.reported and not mirror.deleting:
+                return None
+            try:
+                raw = await self._super.client.get(PODS, mirror_key)
+            except NotFound:
+                return None  # its DELETED event is on the way
+        view = pod_status.decode(raw)
+        return view if view.metadata.uid == mirror.uid else None
+
+    async def _bind(self, state: TenantState, key: ObjectKey, source: TenantPod, node: str) -> None:
+        state.use_node(node, key)
+        if state.copies[NODES.plural].get(ObjectKey("", node)) is None:
+            await self._published.reconcile(state, NODES.plural, node)
+        body = {
+            "apiVersion": "v1",
+            "kind": "Binding",
+            "metadata": {"name": key.name, "namespace": key.namespace, "uid": source.uid},
+            "target": {"apiVersion": "v1", "kind": "Node", "name": node},
+        }
+        try:
+            await state.client.create(PODS, key, encode(body), "binding")
+        except (Conflict, NotFound):
+            # Bound before a restart, or replaced: look at what the pod is now.
+            found = await self._look(state, key)
+            if found is None or found.uid != source.uid or not found.node:
+                raise
+        source.node = node
+        source.scheduled = True
+
+    async def _look(self, state: TenantState, key: ObjectKey) -> TenantPod | None:
+        try:
+            return state.pods.put(await state.client.get(PODS, key)) or state.pods.get(key)
+        except NotFound:
+            return None
+
+    async def _write_status(
+        self, state: TenantState, key: ObjectKey, source: TenantPod, view: SuperPodView
+    ) -> bool:
+        own: dict[str, Object] = {}
+        if source.gated:
+            own = await self._own_conditions(state, key)
+        body = pod_status.to_tenant(
+            view, qos=source.qos, namespace=key.namespace, own_conditions=own
+        )
+        return await self._put_status(state, key, source, body)
+
+    async def _put_status(
+        self, state: TenantState, key: ObjectKey, source: TenantPod, body: bytes
+    ) -> bool:
+        test = encode({"op": "test", "path": "/metadata/uid", "value": source.uid})
+        patch = b'[%s,{"op":"add","path":"/status","value":%s}]' % (test, body)
+        try:
+            await state.client.patch(PODS, key, Patch.JSON, patch, "status")
+        except NotFound:
+            return False
+        except Invalid:
+            found = await self._look(state, key)
+            if found is not None and found.uid == source.uid:
+                raise
+            return False  # another pod of the same name; its own events see to it
+        return True
+
+    async def _own_conditions(self, state: TenantState, key: ObjectKey) -> dict[str, Object]:
+        try:
+            pod = decode_object(await state.client.get(PODS, key))
+        except NotFound:
+            return {}
+        gates = {gate["conditionType"] for gate in pod["spec"].get("readinessGates") or ()}
+        return {
+            condition["type"]: condition
+            for condition in pod.get("status", {}).get("conditions") or ()
+            if condition["type"] in gates
+        }
+
+    async def _gone(
+        self, state: TenantState, key: ObjectKey, mirror_key: ObjectKey, source: TenantPod
+    ) -> None:
+        """There is no super pod. Its last state, if we saw it, is written before the end."""
+        raw = self._super.gone.get(mirror_key, b"")
+        view = pod_status.decode(raw) if raw else None
+        seen = view is not None and _source_uid(view) == source.uid
+        if not seen:
+            ran = source.scheduled or source.finished or source.deleting
+            if not ran or await self._exists(mirror_key):
+                self._super.down.add(state.request(PODS.plural, key))
+                return
+        if view is not None and seen and not (source.finished and not _ends(view)):
+            await self._write_status(state, key, source, view)
+        ended = source.finished or (view is not None and seen and _ends(view))
+        if not source.deleting and not ended:
+            await self._write_vanished(state, key, source)
+        await self._delete(state, key, source, 0)
+        self._super.gone.pop(mirror_key, None)
+
+    async def _exists(self, mirror_key: ObjectKey) -> bool:
+        """Law 6: a cache that lacks the super pod proves nothing; ask."""
+        try:
+            raw = await self._super.client.get(PODS, mirror_key)
+        except NotFound:
+            return False
+        self._super.pods.put(raw)
+        return True
+
+    async def _write_vanished(self, state: TenantState, key: ObjectKey, source: TenantPod) -> None:
+        """Owners replace a pod that failed; DisruptionTarget tells them that it was not its fault."""
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        condition = {
+            "type": "DisruptionTarget",
+            "status": "True",
+            "reason": "DeletionBySuperCluster",
+            "message": "The pod was removed from the cluster that runs it",
+            "lastTransitionTime": now,
+        }
+        status = {"phase": "Failed", "reason": "Evicted", "conditions": [condition]}
+        body = {"metadata": {"uid": source.uid}, "status": status}
+        try:
+            await state.client.patch(PODS, key, Patch.STRATEGIC, encode(body), "status")
+        except (NotFound, Conflict):
+            pass
+
+    async def _delete(
+        self, state: TenantState, key: ObjectKey, source: TenantPod, grace: int | None
+    ) -> None:
+        try:
+            await state.client.delete(PODS, key, uid=source.uid, grace_period_seconds=grace)
+        except (NotFound, Conflict):
+            pass  # gone, or another one of the same name
+
+
+def _ends(view: SuperPodView) -> bool:
+    return bytes(view.status.get("phase", b"")) in (b'"Succeeded"', b'"Failed"')
+
+
+def _source_uid(view: SuperPodView) -> str:
+    return view.metadata.annotations.get(api.UID_ANNOTATION, "")

@@ -1,0 +1,90 @@
+"""Workers that take requests from a queue; the one place that decides about errors and retries."""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import structlog
+
+from kube.errors import ApiError, Unreachable
+from syncer.runtime.workqueue import Request, WorkQueue
+
+log = structlog.get_logger(__name__)
+
+
+class Observer(Protocol):
+    """Is told how each request went (metrics)."""
+
+    def __call__(self, request: Request, outcome: str, waited: float, took: float) -> None:
+        """``outcome`` is ok, retry, timeout or error; times are in seconds."""
+
+
+def backoff(failures: int) -> float:
+    """Seconds to wait after so many failures in a row: 0.05 doubling to 30, with jitter."""
+    return min(30.0, 0.05 * 2.0 ** min(failures, 12)) * random.uniform(0.75, 1.25)
+
+
+class Controller:
+    """``workers`` tasks that reconcile what a queue hands out, each at most ``timeout`` seconds."""
+
+    def __init__(
+        self,
+        name: str,
+        queue: WorkQueue,
+        reconcile: Callable[[Request], Awaitable[None]],
+        *,
+        workers: int,
+        timeout: float,
+        observe: Observer,
+    ) -> None:
+        self._name = name
+        self._queue = queue
+        self._reconcile = reconcile
+        self._workers = workers
+        self._timeout = timeout
+        self._observe = observe
+        self._failures: dict[Request, int] = {}
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(self._workers):
+                tasks.create_task(self._work())
+
+    async def _work(self) -> None:
+        queue = self._queue
+        while True:
+            request = await queue.get()
+            waited, start = queue.waited, time.monotonic()
+            try:
+                async with asyncio.timeout(self._timeout):
+                    await self._reconcile(request)
+            except TimeoutError:
+                outcome = self._retry(request, "timeout", "the reconciliation took too long")
+            except (ApiError, Unreachable) as error:
+                outcome = self._retry(request, "retry", str(error))
+            except Exception:
+                # A fault of ours or a poisonous object: only this object waits, with back-off.
+                log.exception("reconciliation failed", controller=self._name, request=request)
+                outcome = self._retry(request, "error", "")
+            else:
+                self._failures.pop(request, None)
+                outcome = "ok"
+            finally:
+                queue.done(request)
+            self._observe(request, outcome, waited, time.monotonic() - start)
+
+    def _retry(self, request: Request, outcome: str, reason: str) -> str:
+        failures = self._failures.get(request, 0) + 1
+        self._failures[request] = failures
+        if failures >= 4 and reason:
+            log.warning("will retry", controller=self._name, request=request, reason=reason)
+        self._queue.add_after(request, backoff(failures))
+        return outcome
+
+    def forget(self, tenant: str) -> None:
+        """Drop what is remembered of a tenant that has gone."""
+        for request in [request for request in self._failures if request.tenant == tenant]:
+            del self._failures[request]

@@ -1,0 +1,134 @@
+"""List, then watch, for ever: keeps a store in step with one kind at one API server."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from kube.client import Client
+from kube.errors import ApiError, Gone, Unreachable
+from kube.objects import Metadata, ObjectKey
+from kube.resources import Resource
+
+log = structlog.get_logger(__name__)
+
+FIRST_DELAY, LONGEST_DELAY = 0.1, 10.0
+
+
+class Store(Protocol):
+    """What an informer keeps in step. Calls come in the order of the server's versions."""
+
+    def upsert(self, raw: bytes, *, listed: bool) -> ObjectKey:
+        """An object is as it is in these bytes; ``listed``: it comes from a list, not a watch."""
+
+    def remove(self, raw: bytes) -> None:
+        """An object was deleted; these bytes are its last state."""
+
+    def retain(self, keys: set[ObjectKey], resource_version: int) -> None:
+        """A whole list held just these keys: others no newer than the list are gone."""
+
+
+class Informer:
+    """One kind at one API server."""
+
+    def __init__(
+        self,
+        client: Client,
+        resource: Resource,
+        store: Store,
+        *,
+        label_selector: str = "",
+        metadata_only: bool = False,
+        on_relist: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._client = client
+        self._resource = resource
+        self._store = store
+        self._label_selector = label_selector
+        self._metadata_only = metadata_only
+        self._on_relist = on_relist
+        self.synced = asyncio.Event()
+
+    async def run(self) -> None:
+        """Keep the store in step until cancelled."""
+        version, delay = "", FIRST_DELAY
+        while True:
+            try:
+                if not version:
+                    version = await self.relist()
+                    self.synced.set()
+                    self._on_relist()
+                version = await self._follow(version)
+                delay = FIRST_DELAY
+            except Gone:
+                version = ""
+            except (ApiError, Unreachable) as error:
+                log.info("watch interrupted", kind=self._resource.plural, reason=str(error))
+                version = self._version_seen or version
+                await asyncio.sleep(delay * random.uniform(0.5, 1.5))
+                delay = min(delay * 2, LONGEST_DELAY)
+
+    _version_seen = ""
+
+    async def relist(self) -> str:
+        """Bring the store to what a whole list says; the list's version. Used by the patrol too."""
+        keys: set[ObjectKey] = set()
+        version = ""
+        async for page in self._client.pages(
+            self._resource, label_selector=self._label_selector, metadata_only=self._metadata_only
+        ):
+            version = version or page.metadata.resource_version
+            for item in page.items or ():
+                if key := self._upsert(bytes(item), listed=True):
+                    keys.add(key)
+            await asyncio.sleep(0)  # a long list must not stop the other tenants
+        self._store.retain(keys, int(version))
+        return version
+
+    async def _follow(self, version: str) -> str:
+        self._version_seen = version
+        async for events in self._client.watch(
+            self._resource,
+            version,
+            label_selector=self._label_selector,
+            metadata_only=self._metadata_only,
+        ):
+            for event in events:
+                raw = bytes(event.object)
+                if event.type == "BOOKMARK":
+                    self._version_seen = _version(raw)
+                elif event.type == "DELETED":
+                    self._remove(raw)
+                else:
+                    self._upsert(raw, listed=False)
+            if events[-1].type != "BOOKMARK":
+                self._version_seen = _version(raw)
+        return self._version_seen
+
+    def _upsert(self, raw: bytes, *, listed: bool) -> ObjectKey | None:
+        try:
+            return self._store.upsert(raw, listed=listed)
+        except Exception:
+            # One object that we cannot read must not keep the others from being seen.
+            log.exception("object set aside", kind=self._resource.plural)
+            return None
+
+    def _remove(self, raw: bytes) -> None:
+        try:
+            self._store.remove(raw)
+        except Exception:
+            log.exception("object set aside", kind=self._resource.plural)
+
+
+class _Versioned(msgspec.Struct, gc=False):
+    metadata: Metadata
+
+
+_decode_versioned = msgspec.json.Decoder(_Versioned).decode
+
+
+def _version(raw: bytes) -> str:
+    return _decode_versioned(raw).metadata.resource_version

@@ -1,0 +1,106 @@
+"""The last known state of one kind at one API server, as small entries."""
+
+from collections.abc import Callable, Iterator
+from typing import Generic, Protocol, TypeVar
+
+from kube.objects import ObjectKey
+
+
+class StoreEntry(Protocol):
+    """What every entry has: which object it is, and which version of it."""
+
+    uid: str
+    version: int
+
+
+E = TypeVar("E", bound=StoreEntry)
+Decode = Callable[[bytes], tuple[ObjectKey, E]]
+Changed = Callable[[ObjectKey, E | None, E | None, bytes, bool], None]
+"""``(key, before, after, bytes of the object, own)``.
+
+``after`` is None once it is gone; ``own``: we know it from the answer to a write of ours.
+"""
+
+
+class ObjectStore(Generic[E]):
+    """Entries by key. Tells ``changed`` of each change that is news; older versions are passed over.
+
+    Versions of one kind can be compared as numbers (Kubernetes promises so since 1.35).
+    """
+
+    def __init__(self, decode: Decode[E], changed: Changed[E]) -> None:
+        self._decode = decode
+        self._changed = changed
+        self._entries: dict[ObjectKey, E] = {}
+        self._seen = 0
+
+    def get(self, key: ObjectKey) -> E | None:
+        """The entry, or None."""
+        return self._entries.get(key)
+
+    def items(self) -> Iterator[tuple[ObjectKey, E]]:
+        """All entries at this moment; safe while the store changes."""
+        return iter(list(self._entries.items()))
+
+    def keys(self) -> list[ObjectKey]:
+        """All keys at this moment."""
+        return list(self._entries)
+
+    def values(self) -> list[E]:
+        """All entries at this moment."""
+        return list(self._entries.values())
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def upsert(self, raw: bytes, *, listed: bool) -> ObjectKey:
+        """See runtime.informer.Store."""
+        key, entry = self._decode(raw)
+        before = self._entries.get(key)
+        if not listed:
+            self._seen = max(self._seen, entry.version)
+        if before is None or entry.version > before.version:
+            self._entries[key] = entry
+            self._changed(key, before, entry, raw, False)
+        return key
+
+    def put(self, raw: bytes) -> E | None:
+        """Take in the answer to a write of ours, ahead of the watch; the entry that holds now."""
+        key, entry = self._decode(raw)
+        before = self._entries.get(key)
+        if before is None and entry.version <= self._seen:
+            return None  # the watch is past this version: the object has been deleted since
+        if before is None or entry.version > before.version:
+            self._entries[key] = entry
+            self._changed(key, before, entry, raw, True)
+            return entry
+        return before
+
+    def remove(self, raw: bytes) -> None:
+        """See runtime.informer.Store."""
+        key, entry = self._decode(raw)
+        self._seen = max(self._seen, entry.version)
+        before = self._entries.get(key)
+        if before is not None and before.version > entry.version:
+            return  # re-created meanwhile; we heard so from the answer to our own write
+        self._entries.pop(key, None)
+        self._changed(key, before or entry, None, raw, False)
+
+    def retain(
+        self,
+        keys: set[ObjectKey],
+        resource_version: int,
+        among: Callable[[E], bool] = lambda _entry: True,
+    ) -> None:
+        """See runtime.informer.Store. The last state is not known: ``changed`` gets no bytes.
+
+        ``among``: the list was of these entries only.
+        """
+        gone = [
+            (key, entry)
+            for key, entry in self._entries.items()
+            if key not in keys and entry.version <= resource_version and among(entry)
+        ]
+        for key, entry in gone:
+            del self._entries[key]
+            self._changed(key, entry, None, b"", False)

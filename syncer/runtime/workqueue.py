@@ -1,0 +1,176 @@
+"""A queue of keys that is fair between tenants."""
+
+import asyncio
+import time
+from collections import deque
+from typing import NamedTuple
+
+
+class Request(NamedTuple):
+    """Which object of which tenant to look at; never what happened to it.
+
+    Namespace and name are the tenant's.
+    """
+
+    tenant: str
+    kind: str
+    namespace: str
+    name: str
+
+
+class _Line:
+    """One tenant's requests that wait."""
+
+    __slots__ = ("credit", "inflight", "paused", "waiting", "weight")
+
+    def __init__(self) -> None:
+        self.waiting: deque[Request] = deque()
+        self.weight = 1
+        self.credit = 0
+        self.inflight = 0
+        self.paused = False
+
+
+class WorkQueue:
+    """Each request waits at most once; tenants are served by weight, in turn (deficit round robin).
+
+    A request added while a worker holds it is handed out again after ``done``, so one object is never
+    reconciled by two workers at a time. At most ``inflight`` requests of one tenant are held at once.
+    A paused tenant's requests are kept and not handed out.
+    """
+
+    def __init__(self, inflight: int) -> None:
+        self._inflight = inflight
+        self._lines: dict[str, _Line] = {}
+        self._turn: dict[str, None] = {}  # tenants that can be served, the next one first
+        self._pending: dict[Request, float] = {}  # since when, in monotonic seconds
+        self._active: set[Request] = set()
+        self._delayed: dict[Request, asyncio.TimerHandle] = {}
+        self._getters: deque[asyncio.Future[None]] = deque()
+        self.waited = 0.0
+        """Seconds that the request handed out last had waited."""
+
+    def add(self, request: Request) -> None:
+        """Ask for a look at an object, now."""
+        if request in self._pending:
+            return
+        if timer := self._delayed.pop(request, None):
+            timer.cancel()
+        self._pending[request] = time.monotonic()
+        if request not in self._active:
+            self._enqueue(request)
+
+    def add_after(self, request: Request, seconds: float) -> None:
+        """Ask for a look later; an earlier ``add`` makes this one void."""
+        if request in self._pending or request in self._delayed:
+            return
+        loop = asyncio.get_running_loop()
+        self._delayed[request] = loop.call_later(seconds, self._due, request)
+
+    async def get(self) -> Request:
+        """The next request, by fairness. The caller must say ``done``."""
+        while not self._turn:
+            getter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._getters.append(getter)
+            try:
+                await getter
+            except asyncio.CancelledError:
+                if getter.done() and not getter.cancelled():
+                    self._wake_one()  # the wake-up was ours: pass it on
+                raise
+        tenant = next(iter(self._turn))
+        line = self._lines[tenant]
+        if line.credit < 1:
+            line.credit += line.weight
+        request = line.waiting.popleft()
+        line.credit -= 1
+        line.inflight += 1
+        if line.credit < 1 or not self._can_be_served(line):
+            del self._turn[tenant]
+            if not line.waiting:
+                line.credit = 0
+            if self._can_be_served(line):
+                self._turn[tenant] = None
+        self.waited = time.monotonic() - self._pending.pop(request)
+        self._active.add(request)
+        return request
+
+    def done(self, request: Request) -> None:
+        """The worker is through with the request, well or badly."""
+        self._active.remove(request)
+        line = self._lines.get(request.tenant)
+        if line is None:  # forgotten meanwhile
+            self._pending.pop(request, None)
+            return
+        line.inflight -= 1
+        if request in self._pending:
+            self._enqueue(request)
+        else:
+            self._offer(request.tenant, line)
+
+    def set_weight(self, tenant: str, weight: int) -> None:
+        """How many requests the tenant gets in its turn."""
+        self._line(tenant).weight = max(1, weight)
+
+    def pause(self, tenant: str) -> None:
+        """Keep the tenant's requests, and hand none out."""
+        self._line(tenant).paused = True
+        self._turn.pop(tenant, None)
+
+    def resume(self, tenant: str) -> None:
+        """Hand out the tenant's requests again."""
+        line = self._line(tenant)
+        line.paused = False
+        self._offer(tenant, line)
+
+    def forget(self, tenant: str) -> None:
+        """Drop all that waits for the tenant."""
+        self._turn.pop(tenant, None)
+        line = self._lines.pop(tenant, None)
+        for request in line.waiting if line else ():
+            self._pending.pop(request, None)
+        for request in [request for request in self._delayed if request.tenant == tenant]:
+            self._delayed.pop(request).cancel()
+
+    def depth(self, tenant: str) -> int:
+        """How many requests of the tenant wait to be handed out."""
+        line = self._lines.get(tenant)
+        return len(line.waiting) if line else 0
+
+    def __len__(self) -> int:
+        """How many requests wait to be handed out."""
+        return sum(len(line.waiting) for line in self._lines.values())
+
+    @property
+    def idle(self) -> bool:
+        """Nothing waits, nothing is worked on; delayed requests do not count."""
+        return not self._active and not len(self)
+
+    def _line(self, tenant: str) -> _Line:
+        if (line := self._lines.get(tenant)) is None:
+            line = self._lines[tenant] = _Line()
+        return line
+
+    def _can_be_served(self, line: _Line) -> bool:
+        return bool(line.waiting) and not line.paused and line.inflight < self._inflight
+
+    def _enqueue(self, request: Request) -> None:
+        line = self._line(request.tenant)
+        line.waiting.append(request)
+        self._offer(request.tenant, line)
+
+    def _offer(self, tenant: str, line: _Line) -> None:
+        if self._can_be_served(line):
+            self._turn.setdefault(tenant)
+            self._wake_one()
+
+    def _wake_one(self) -> None:
+        while self._getters:
+            getter = self._getters.popleft()
+            if not getter.done():
+                getter.set_result(None)
+                return
+
+    def _due(self, request: Request) -> None:
+        del self._delayed[request]
+        self.add(request)

@@ -1,0 +1,196 @@
+"""All that runs for one tenant: informers, patrol, token renewal, probes."""
+
+import asyncio
+import time
+
+import structlog
+
+from kube.client import Client
+from kube.connection import CredentialSource
+from kube.errors import ApiError, Unreachable
+from kube.objects import ObjectKey
+from kube.resources import PODS, SECRETS
+from kube.transport import AiohttpTransport
+from syncer import metrics, patrol
+from syncer.reconcilers import tokens
+from syncer.runtime.breaker import CircuitBreaker
+from syncer.runtime.informer import Informer
+from syncer.settings import Settings
+from syncer.super_state import MASS_KINDS, TOKEN_COMPONENT, UPWARD_KINDS, SuperState
+from syncer.tenant_state import TenantState
+from vcluster.api import Tenant
+
+log = structlog.get_logger(__name__)
+
+RENEWAL_CHECK_SECONDS = 5.0
+RENEWAL_RETRY_SECONDS = 20.0
+
+
+class Session:
+    """One tenant's mirror, from its first list to its end.
+
+    The tenant's requests are held back until both sides are known: what is missing from a cache that
+    is not filled must never be taken for deleted.
+    """
+
+    def __init__(
+        self,
+        tenant: Tenant,
+        credentials: CredentialSource,
+        super_state: SuperState,
+        settings: Settings,
+    ) -> None:
+        self._tenant = tenant
+        self._super = super_state
+        self._settings = settings
+        self._breaker = CircuitBreaker(self._probe, self._hold, self._hold)
+        transport = AiohttpTransport(credentials)
+        client = Client(transport, settings.request_timeout, self._breaker.observe)
+        self._probing = Client(transport, settings.request_timeout)
+        self._state = TenantState(tenant, client, super_state)
+        self._synced = False
+
+    @property
+    def synced(self) -> bool:
+        """The caches are filled, and requests are worked on."""
+        return self._synced
+
+    @property
+    def held(self) -> bool:
+        """The tenant's API server does not answer and is only probed."""
+        return self._breaker.is_open
+
+    @property
+    def client(self) -> Client:
+        """The client of the tenant's API server, for its counters."""
+        return self._state.client
+
+    @property
+    def state(self) -> TenantState:
+        """What is known of the tenant."""
+        return self._state
+
+    async def run(self) -> None:
+        """Mirror until cancelled. Raises when something fails that a new session may cure."""
+        key = self._tenant.key
+        self._super.tenants[key] = self._state
+        self._hold()
+        for queue in (self._super.down, self._super.up):
+            queue.set_weight(key, self._tenant.weight)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._breaker.run())
+                informers = self._informers()
+                for informer in informers:
+                    tasks.create_task(informer.run())
+                for informer in informers:
+                    await informer.synced.wait()
+                await self._in_step(tasks)
+        finally:
+            self._leave()
+            await self._state.client.close()
+
+    async def _in_step(self, tasks: asyncio.TaskGroup) -> None:
+        await self._retried(patrol.pods)
+        await self._retried(patrol.events)
+        for plural in UPWARD_KINDS:
+            for key in self._super.published[plural].keys():
+                self._super.up.add(self._state.request(plural, key))
+        for plural, store in self._super.mirrors.items():
+            for key, entry in store.items():
+                if entry.tenant != self._tenant.key:
+                    continue
+                if entry.component == TOKEN_COMPONENT:
+                    self._state.renewals[key] = tokens.due(entry.digest)
+                else:
+                    self._super.down.add(self._state.request(plural, entry.source))
+        self._synced = True
+        metrics.SYNCED.labels(self._tenant.key).set(1)
+        self._hold()
+        log.info("tenant in step", tenant=self._tenant.key, pods=len(self._state.pods))
+        tasks.create_task(self._renewals())
+        tasks.create_task(self._patrols())
+
+    def _informers(self) -> list[Informer]:
+        state = self._state
+        resources = [self._super.downward[plural].resource for plural in state.sources]
+        found = [
+            Informer(
+                state.client,
+                resource,
+                state.sources[resource.plural],
+                metadata_only=resource.plural in MASS_KINDS,
+            )
+            for resource in resources
+        ]
+        found.append(Informer(state.client, PODS, state.pods))
+        found += [
+            Informer(state.client, kind.resource, state.copies[plural])
+            for plural, kind in UPWARD_KINDS.items()
+        ]
+        return found
+
+    def _hold(self) -> None:
+        """Hand out the tenant's requests only while they can be worked on."""
+        key = self._tenant.key
+        held = self._breaker.is_open or not self._synced
+        metrics.BREAKER.labels(key).set(int(self._breaker.is_open))
+        for queue in (self._super.down, self._super.up):
+            if held:
+                queue.pause(key)
+            else:
+                queue.resume(key)
+        if self._breaker.is_open:
+            log.warning("tenant does not answer: held back and probed", tenant=key)
+
+    async def _probe(self) -> None:
+        await self._probing.ready()
+
+    async def _patrols(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.patrol_seconds)
+            if self._breaker.is_open:
+                continue
+            try:
+                await patrol.everything(self._state)
+            except (ApiError, Unreachable) as error:
+                log.info("patrol interrupted", tenant=self._tenant.key, reason=str(error))
+
+    async def _retried(self, step: patrol.Step) -> None:
+        """The first comparison has to succeed before anything is decided."""
+        while True:
+            try:
+                await step(self._state)
+            except (ApiError, Unreachable) as error:
+                log.info("first comparison failed", tenant=self._tenant.key, reason=str(error))
+                await asyncio.sleep(1.0)
+            else:
+                return
+
+    async def _renewals(self) -> None:
+        while True:
+            now = time.time()
+            for key in [key for key, due in self._state.renewals.items() if due <= now]:
+                await self._renew(key)
+            await asyncio.sleep(RENEWAL_CHECK_SECONDS)
+
+    async def _renew(self, key: ObjectKey) -> None:
+        try:
+            due = await tokens.renew(self._super, self._state, key)
+        except (ApiError, Unreachable) as error:
+            log.info("token not renewed", kind=SECRETS.plural, key=str(key), reason=str(error))
+            self._state.renewals[key] = time.time() + RENEWAL_RETRY_SECONDS
+            return
+        if due is None:
+            self._state.renewals.pop(key, None)
+        else:
+            self._state.renewals[key] = due
+
+    def _leave(self) -> None:
+        key = self._tenant.key
+        self._synced = False
+        if self._super.tenants.get(key) is self._state:
+            del self._super.tenants[key]
+        self._super.down.forget(key)
+        self._super.up.forget(key)
+        metrics.forget(key)

@@ -1,0 +1,180 @@
+"""The super cluster as the syncer knows it, and which requests a change there leads to.
+
+Nothing is decided here. Requests are named by the tenant's namespace and name, in both directions.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from kube.client import Client
+from kube.objects import ObjectKey, decode_object
+from kube.resources import (
+    CONFIG_MAPS,
+    EVENTS,
+    NAMESPACES,
+    PODS,
+    PRIORITY_CLASSES,
+    RUNTIME_CLASSES,
+    SECRETS,
+)
+from syncer.entries import Entry, SuperPod, decode_super_pod, entry_decoder
+from syncer.kinds import UPWARD
+from syncer.kinds.mirror import DownwardKind
+from syncer.kinds.pod import Offers
+from syncer.runtime.store import ObjectStore
+from syncer.runtime.workqueue import Request, WorkQueue
+from vcluster import api
+
+if TYPE_CHECKING:
+    from syncer.tenant_state import TenantState
+
+TOKEN_COMPONENT = "token"
+MASS_KINDS = frozenset({CONFIG_MAPS.plural, SECRETS.plural, EVENTS.plural})
+"""Kinds that are watched and kept without their contents."""
+
+UPWARD_KINDS = {kind.resource.plural: kind for kind in UPWARD}
+
+
+class SuperState:
+    """Stores by kind, the tenants by key, and the two queues."""
+
+    def __init__(
+        self, client: Client, down: WorkQueue, up: WorkQueue, kinds: Sequence[DownwardKind]
+    ) -> None:
+        self.client = client
+        self.downward = {kind.resource.plural: kind for kind in kinds}
+        self.down = down
+        self.up = up
+        self.tenants: dict[str, TenantState] = {}
+        self.pods = ObjectStore[SuperPod](decode_super_pod, self._pod_changed)
+        self.mirrors = {
+            plural: ObjectStore[Entry](
+                entry_decoder(keep_bytes=plural not in MASS_KINDS),
+                partial(self._mirror_changed, plural),
+            )
+            for plural in self.downward
+        }
+        self.published = {
+            plural: ObjectStore[Entry](
+                entry_decoder(keep_bytes=True), partial(self._published_changed, plural)
+            )
+            for plural in UPWARD_KINDS
+        }
+        self.events = ObjectStore[Entry](entry_decoder(keep_bytes=False), self._event_changed)
+        self.newest: dict[ObjectKey, bytes] = {}
+        """The bytes of super pods whose status waits to go up; read again if missing."""
+        self.gone: dict[ObjectKey, bytes] = {}
+        """The last state of super pods that were deleted, until the tenant knows."""
+        self.new_events: dict[ObjectKey, bytes] = {}
+        self._shown: dict[tuple[str, str], str] = {}
+
+    @property
+    def offers(self) -> Offers:
+        """The classes that the provider has marked as public."""
+        return Offers(
+            priority_classes=self._public(PRIORITY_CLASSES.plural),
+            runtime_classes=self._public(RUNTIME_CLASSES.plural),
+        )
+
+    def owner_of(self, namespace: str) -> tuple["TenantState", str] | None:
+        """The tenant, and its name of a super namespace; None if it is nobody's."""
+        entry = self.mirrors[NAMESPACES.plural].get(ObjectKey("", namespace))
+        state = self.tenants.get(entry.tenant) if entry else None
+        return (state, entry.source.name) if state and entry else None
+
+    def _public(self, plural: str) -> frozenset[str]:
+        return frozenset(
+            key.name
+            for key, entry in self.published[plural].items()
+            if (decode_object(entry.raw)["metadata"].get("labels") or {}).get(api.PUBLIC_LABEL)
+            == "true"
+        )
+
+    def _pod_changed(
+        self, key: ObjectKey, before: SuperPod | None, after: SuperPod | None, raw: bytes, own: bool
+    ) -> None:
+        pod = after or before
+        state = self.tenants.get(pod.tenant) if pod else None
+        if pod is None or state is None or state.mirror_key(PODS.plural, pod.source) != key:
+            return
+        request = Request(pod.tenant, PODS.plural, *pod.source)
+        if after is None:
+            self.newest.pop(key, None)
+            if raw:
+                self.gone[key] = raw
+            self.up.add(request)
+            self.down.add(request)
+            return
+        if before and before.uid == after.uid:
+            after.reported = before.reported
+            if before.digest != after.digest and not own:
+                self.down.add(request)
+            seen = before.status, before.node, before.deleting
+            if seen == (after.status, after.node, after.deleting):
+                return
+        elif (source := state.pods.get(pod.source)) is None or source.uid != after.source_uid:
+            self.down.add(request)
+        if not own:
+            self.newest[key] = raw
+            self.up.add(request)
+
+    def _mirror_changed(
+        self,
+        plural: str,
+        key: ObjectKey,
+        before: Entry | None,
+        after: Entry | None,
+        raw: bytes,
+        own: bool,
+    ) -> None:
+        entry = after or before
+        state = self.tenants.get(entry.tenant) if entry else None
+        if entry is None or state is None or entry.component == TOKEN_COMPONENT:
+            return
+        if state.mirror_key(plural, entry.source) != key:
+            return
+        request = Request(entry.tenant, plural, *entry.source)
+        if after is not None:
+            if own:
+                after.written = after.version
+            elif before and before.uid == after.uid:
+                after.written = before.written
+            for waiting in state.usage.wake(plural, entry.source):
+                self.down.add(waiting)
+            if self.downward[plural].to_tenant is not None:
+                self.up.add(request)
+        if not own:
+            self.down.add(request)
+
+    def _published_changed(
+        self,
+        plural: str,
+        key: ObjectKey,
+        before: Entry | None,
+        after: Entry | None,
+        raw: bytes,
+        own: bool,
+    ) -> None:
+        shown = UPWARD_KINDS[plural].digest(decode_object(raw)) if after is not None else ""
+        if after is not None and before and self._shown.get((plural, key.name)) == shown:
+            return  # a heartbeat, say
+        self._shown[plural, key.name] = shown
+        if after is None:
+            del self._shown[plural, key.name]
+        for tenant in self.tenants:
+            self.up.add(Request(tenant, plural, "", key.name))
+
+    def _event_changed(
+        self, key: ObjectKey, before: Entry | None, after: Entry | None, raw: bytes, own: bool
+    ) -> None:
+        owner = self.owner_of(key.namespace)
+        if after is None:
+            self.new_events.pop(key, None)
+            if owner:  # the tenant's API server lets its own copy expire
+                owner[0].mirrored_events.pop(ObjectKey(owner[1], key.name), None)
+            return
+        if owner:
+            state, namespace = owner
+            self.new_events[key] = raw
+            self.up.add(Request(state.tenant.key, EVENTS.plural, namespace, key.name))

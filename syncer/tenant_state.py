@@ -1,0 +1,138 @@
+"""One tenant as the syncer knows it, and which requests a change there leads to."""
+
+from functools import partial
+
+from kube.client import Client
+from kube.objects import ObjectKey
+from kube.resources import CONFIG_MAPS, NAMESPACES, PODS
+from syncer.entries import Entry, TenantPod, decode_tenant_pod, entry_decoder
+from syncer.runtime.store import ObjectStore
+from syncer.runtime.workqueue import Request
+from syncer.super_state import MASS_KINDS, UPWARD_KINDS, SuperState
+from syncer.usage import Usage
+from vcluster import api
+from vcluster.api import Tenant, super_namespace
+
+UNUSED_SECONDS = 5.0
+"""How long a mirror that no pod uses any longer stays, so that the next pod finds it."""
+
+
+class TenantState:
+    """Stores by kind, and what is known beyond them."""
+
+    def __init__(self, tenant: Tenant, client: Client, super_state: SuperState) -> None:
+        self.tenant = tenant
+        self.client = client
+        self.super = super_state
+        self.usage = Usage()
+        self.pods = ObjectStore[TenantPod](decode_tenant_pod, self._pod_changed)
+        self.sources = {
+            plural: ObjectStore[Entry](
+                entry_decoder(keep_bytes=plural not in MASS_KINDS),
+                partial(self._source_changed, plural),
+            )
+            for plural in super_state.downward
+        }
+        self.copies = {
+            plural: ObjectStore[Entry](
+                entry_decoder(keep_bytes=True), partial(self._copy_changed, plural)
+            )
+            for plural in UPWARD_KINDS
+        }
+        self.newest: dict[ObjectKey, bytes] = {}
+        """The bytes of pods that wait to go down; read again if missing."""
+        self.deleted: dict[Request, str] = {}
+        """UIDs of objects whose deletion was seen, so that no absence has to be guessed from."""
+        self.told: dict[tuple[str, ObjectKey], str] = {}
+        """What the tenant has last been told about an object, so as not to repeat it."""
+        self.mirrored_events: dict[ObjectKey, str] = {}
+        """The digests of the events that went up, by the tenant's key."""
+        self.renewals: dict[ObjectKey, float] = {}
+        """When the tokens in a super Secret are due for renewal, in epoch seconds."""
+        self.nodes_in_use: dict[str, set[ObjectKey]] = {}
+
+    def mirror_key(self, plural: str, key: ObjectKey) -> ObjectKey:
+        """Where the mirror of the tenant's object is in the super cluster."""
+        if plural == NAMESPACES.plural:
+            return ObjectKey("", super_namespace(self.tenant.key, key.name))
+        name = key.name
+        if plural == CONFIG_MAPS.plural and name == api.ROOT_CA_CONFIG_MAP:
+            name = api.MIRRORED_ROOT_CA_CONFIG_MAP
+        return ObjectKey(super_namespace(self.tenant.key, key.namespace), name)
+
+    def request(self, plural: str, key: ObjectKey) -> Request:
+        """The request that names this tenant's object."""
+        return Request(self.tenant.key, plural, *key)
+
+    def forget_pod(self, key: ObjectKey) -> None:
+        """The pod is gone on both sides: what only it used may go, in a while."""
+        for plural, used in self.usage.drop(key):
+            self.super.down.add_after(self.request(plural, used), UNUSED_SECONDS)
+        self.told.pop((PODS.plural, key), None)
+
+    def use_node(self, node: str, pod: ObjectKey) -> None:
+        """The pod runs on the node: a virtual node may be needed (nodes.mode: used)."""
+        self.nodes_in_use.setdefault(node, set()).add(pod)
+
+    def leave_node(self, node: str, pod: ObjectKey) -> None:
+        """The pod no longer is on the node."""
+        pods = self.nodes_in_use.get(node, set())
+        pods.discard(pod)
+        if not pods and self.nodes_in_use.pop(node, None) is not None:
+            self.super.up.add(Request(self.tenant.key, "nodes", "", node))
+
+    def _pod_changed(
+        self,
+        key: ObjectKey,
+        before: TenantPod | None,
+        after: TenantPod | None,
+        raw: bytes,
+        own: bool,
+    ) -> None:
+        request = self.request(PODS.plural, key)
+        down = self.super.down
+        if after is None:
+            self.newest.pop(key, None)
+            if before:
+                if raw:
+                    self.deleted[request] = before.uid
+                if before.node:
+                    self.leave_node(before.node, key)
+            down.add(request)
+            return
+        if after.node:
+            self.use_node(after.node, key)
+        if before and before.uid == after.uid:
+            after.synced = before.synced
+            seen = before.mutable, before.deleting, before.grace
+            if seen == (after.mutable, after.deleting, after.grace) and not after.gated:
+                return
+        self.newest[key] = raw
+        down.add(request)
+
+    def _source_changed(
+        self,
+        plural: str,
+        key: ObjectKey,
+        before: Entry | None,
+        after: Entry | None,
+        raw: bytes,
+        own: bool,
+    ) -> None:
+        request = self.request(plural, key)
+        if after is None and before and raw:
+            self.deleted[request] = before.uid
+        if not own:
+            self.super.down.add(request)
+
+    def _copy_changed(
+        self,
+        plural: str,
+        key: ObjectKey,
+        before: Entry | None,
+        after: Entry | None,
+        raw: bytes,
+        own: bool,
+    ) -> None:
+        if not own:
+            self.super.up.add(self.request(plural, key))

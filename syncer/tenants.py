@@ -1,0 +1,110 @@
+"""Which tenants there are: follows the VirtualCluster objects and their kubeconfig Secrets."""
+
+import asyncio
+from base64 import b64decode
+from collections.abc import Iterator
+from hashlib import sha256
+
+import msgspec
+import structlog
+
+from kube.client import Client, Patch
+from kube.connection import Credentials, InvalidKubeconfig, load_kubeconfig
+from kube.errors import ApiError, NotFound, Unreachable
+from kube.objects import ObjectKey, decode_object, encode
+from kube.resources import SECRETS, Resource
+from syncer.entries import Entry, entry_decoder
+from syncer.runtime.informer import Informer
+from syncer.runtime.store import ObjectStore
+from vcluster import api
+from vcluster.api import Tenant
+
+log = structlog.get_logger(__name__)
+
+VIRTUAL_CLUSTERS = Resource(api.GROUP, api.VERSION, api.VIRTUAL_CLUSTER_PLURAL, "VirtualCluster")
+
+
+class Tenants:
+    """The tenants that have a control plane to mirror."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self.changed = asyncio.Event()
+        """Set when the answer of ``wanted`` or of ``credentials`` may be another one."""
+        self._objects = ObjectStore[Entry](entry_decoder(keep_bytes=True), self._note)
+        self._secrets = ObjectStore[Entry](entry_decoder(keep_bytes=False), self._note)
+        self.informers = (
+            Informer(client, VIRTUAL_CLUSTERS, self._objects),
+            Informer(
+                client,
+                SECRETS,
+                self._secrets,
+                label_selector=f"{api.COMPONENT_LABEL}=kubeconfig",
+                metadata_only=True,
+            ),
+        )
+
+    def wanted(self) -> Iterator[tuple[Tenant, str]]:
+        """Each tenant, and a mark that changes with its credentials."""
+        for entry in self._objects.values():
+            try:
+                tenant = Tenant.from_object(decode_object(entry.raw))
+            except (KeyError, msgspec.ValidationError):
+                continue  # the operator has not come that far
+            secret = self._secrets.get(ObjectKey(tenant.key, api.SYNCER_KUBECONFIG_SECRET))
+            if secret is not None:
+                yield tenant, f"{secret.uid}/{secret.version}"
+
+    async def credentials(self, tenant: Tenant) -> Credentials:
+        """The syncer's credentials at the tenant. Raises InvalidKubeconfig, ApiError, Unreachable."""
+        key = ObjectKey(tenant.key, api.SYNCER_KUBECONFIG_SECRET)
+        secret = decode_object(await self._client.get(SECRETS, key))
+        try:
+            data = b64decode(secret["data"][api.KUBECONFIG_KEY])
+        except KeyError as error:
+            raise InvalidKubeconfig(f"Secret {key} has no key {api.KUBECONFIG_KEY!r}") from error
+        return load_kubeconfig(data)
+
+    async def report(self, tenant: Tenant, *, syncing: bool, reason: str, message: str) -> None:
+        """Write the condition Syncing of the VirtualCluster; a failure is left to the next report."""
+        key = ObjectKey(tenant.namespace, tenant.name)
+        entry = self._objects.get(key)
+        if entry is None or entry.uid != tenant.uid:
+            return
+        wanted = {
+            "type": api.Condition.SYNCING.value,
+            "status": "True" if syncing else "False",
+            "reason": reason,
+            "message": message,
+        }
+        live = decode_object(entry.raw).get("status", {}).get("conditions") or ()
+        for condition in live:
+            if condition["type"] != wanted["type"]:
+                continue
+            if all(condition.get(field) == value for field, value in wanted.items()):
+                return
+            if condition["status"] == wanted["status"]:
+                wanted["lastTransitionTime"] = condition["lastTransitionTime"]
+        wanted.setdefault("lastTransitionTime", api.now())
+        body = {
+            "apiVersion": api.API_VERSION,
+            "kind": "VirtualCluster",
+            "metadata": {"name": tenant.name, "namespace": tenant.namespace, "uid": tenant.uid},
+            "status": {"conditions": [wanted]},
+        }
+        try:
+            await self._client.patch(VIRTUAL_CLUSTERS, key, Patch.APPLY, encode(body), "status")
+        except NotFound:
+            pass
+        except (ApiError, Unreachable) as error:
+            log.info("condition not written", tenant=tenant.key, reason=str(error))
+
+    def _note(
+        self, key: ObjectKey, before: Entry | None, after: Entry | None, raw: bytes, own: bool
+    ) -> None:
+        self.changed.set()
+
+
+def fingerprint(tenant: Tenant, credentials_mark: str) -> str:
+    """Changes when the tenant's session has to start anew."""
+    return sha256(msgspec.json.encode(tenant) + credentials_mark.encode()).hexdigest()

@@ -1,0 +1,20 @@
+"""Waiting for a condition instead of sleeping."""
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+Found = TypeVar("Found")
+
+
+async def eventually(
+    condition: Callable[[], Found], what: str, seconds: float = 5.0, every: float = 0.005
+) -> Found:
+    """The first true value of ``condition``; fails, naming ``what``, if none comes in time."""
+    try:
+        async with asyncio.timeout(seconds):
+            while not (found := condition()):
+                await asyncio.sleep(every)
+            return found
+    except TimeoutError:
+        raise AssertionError(f"waited {seconds:g} s in vain until {what}") from None

@@ -1,0 +1,1 @@
+"""What crosses between tenant and super cluster, kind by kind."""

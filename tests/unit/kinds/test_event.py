@@ -1,0 +1,166 @@
+"""Events, upward."""
+
+import copy
+import json
+from typing import Any
+
+import pytest
+
+from kube.objects import Object
+from syncer.kinds import event
+from tests.unit.kinds.builders import ACME, SUPER_UID, TENANT_UID, metadata
+from vcluster import api
+
+BELOW = "acme-1f3a9c2e-web"
+OTHER = "globex-deadbeef-secret-project"
+
+
+def an_event(message: str = "Pulled image", **fields: Any) -> Object:
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": metadata("shop-0.17c", namespace=BELOW, uid="of-the-event"),
+        "involvedObject": {
+            "apiVersion": "v1",
+            "fieldPath": "spec.containers{shop}",
+            "kind": "Pod",
+            "name": "shop-0",
+            "namespace": BELOW,
+            "resourceVersion": "123",
+            "uid": SUPER_UID,
+        },
+        "count": 3,
+        "eventTime": None,
+        "firstTimestamp": "2026-01-01T00:00:00Z",
+        "lastTimestamp": "2026-01-01T00:01:00Z",
+        "message": message,
+        "reason": "Pulled",
+        "series": {"count": 2, "lastObservedTime": "2026-01-01T00:01:00.000000Z"},
+        "source": {"component": "kubelet", "host": "node-1"},
+        "type": "Normal",
+        **fields,
+    }
+
+
+def shown(source: Object) -> Object:
+    return event.to_tenant(source, "web", TENANT_UID, ACME.key)
+
+
+def test_it_is_about_the_tenants_object() -> None:
+    assert shown(an_event())["involvedObject"] == {
+        "apiVersion": "v1",
+        "fieldPath": "spec.containers{shop}",
+        "kind": "Pod",
+        "name": "shop-0",
+        "namespace": "web",
+        "uid": TENANT_UID,
+    }
+
+
+def test_its_metadata_is_new_and_marked() -> None:
+    assert shown(an_event())["metadata"] == {
+        "name": "shop-0.17c",
+        "namespace": "web",
+        "labels": {},
+        "annotations": {api.UID_ANNOTATION: "of-the-event"},
+    }
+
+
+def test_counts_times_and_unknown_fields_stay() -> None:
+    source = an_event(novel={"x": [1]})
+    translated = shown(source)
+    for field in ("count", "eventTime", "firstTimestamp", "lastTimestamp", "message", "novel"):
+        assert translated[field] == source[field]
+    for field in ("reason", "series", "source", "type"):
+        assert translated[field] == source[field]
+
+
+@pytest.mark.parametrize(
+    ("below", "above"),
+    [
+        (f'secrets "x" not found in {BELOW}', 'secrets "x" not found in web'),
+        (f"pod shop-0_{BELOW}({SUPER_UID})", f"pod shop-0_web({TENANT_UID})"),
+        ("see acme-1f3a9c2e-database/db", "see database/db"),
+        (f'configmap "{api.MIRRORED_ROOT_CA_CONFIG_MAP}"', 'configmap "kube-root-ca.crt"'),
+    ],
+)
+def test_a_message_speaks_of_the_tenants_names(below: str, above: str) -> None:
+    assert shown(an_event(below))["message"] == above
+
+
+def test_no_text_anywhere_names_a_super_namespace() -> None:
+    source = an_event(BELOW, action=BELOW, reason=BELOW, novel=[{"deep": f"in {BELOW}"}])
+    source["metadata"]["annotations"] = {"where": BELOW}
+    assert BELOW not in json.dumps(shown(source))
+
+
+def test_an_objects_name_is_never_rewritten() -> None:
+    source = an_event()
+    source["involvedObject"]["name"] = "acme-1f3a9c2e-web"
+    assert shown(source)["involvedObject"]["name"] == "acme-1f3a9c2e-web"
+
+
+def test_the_root_ca_config_map_has_its_own_name_again() -> None:
+    source = an_event()
+    source["involvedObject"] |= {"kind": "ConfigMap", "name": api.MIRRORED_ROOT_CA_CONFIG_MAP}
+    assert shown(source)["involvedObject"]["name"] == "kube-root-ca.crt"
+
+
+def test_a_related_object_of_the_tenant_is_translated() -> None:
+    related = {"kind": "Pod", "name": "db-0", "namespace": BELOW, "uid": "x"}
+    assert shown(an_event(related=related))["related"] == {
+        "kind": "Pod",
+        "name": "db-0",
+        "namespace": "web",
+    }
+
+
+@pytest.mark.parametrize(
+    "related",
+    [
+        {"kind": "Pod", "name": "train-0", "namespace": OTHER, "uid": "x"},
+        {"kind": "PersistentVolume", "name": "pvc-of-globex"},
+    ],
+)
+def test_another_tenants_object_is_not_shown(related: Object) -> None:
+    assert "related" not in shown(an_event(related=related))
+
+
+def test_a_node_is_shown() -> None:
+    related = {"kind": "Node", "name": "node-1", "uid": "node-1"}
+    assert shown(an_event(related=related))["related"] == {"kind": "Node", "name": "node-1"}
+
+
+@pytest.mark.parametrize(
+    "who", ["pod 44444444-4444-4444-4444-444444444444", f"{OTHER}/train-0", "a\nb"]
+)
+def test_a_preempted_tenant_does_not_learn_by_whom(who: str) -> None:
+    source = an_event(f"Preempted by {who} on node node-1", reason="Preempted")
+    message = shown(source)["message"]
+    assert message == "Preempted by a pod of higher priority on node node-1"
+
+
+def test_an_unknown_wording_of_a_preemption_is_hidden_too() -> None:
+    source = an_event(f"{OTHER}/train-0 took the place", reason="Preempted")
+    assert OTHER not in json.dumps(shown(source))
+
+
+def test_an_event_about_an_object_that_the_tenant_no_longer_has_carries_no_uid() -> None:
+    translated = event.to_tenant(an_event(f"pod {SUPER_UID}"), "web", "", ACME.key)
+    assert "uid" not in translated["involvedObject"]
+    assert SUPER_UID not in json.dumps(translated)
+
+
+def test_a_repeated_event_counts_up() -> None:
+    live = shown(an_event())
+    live["metadata"] |= {"uid": "u", "resourceVersion": "5", "managedFields": []}
+    wanted = shown(an_event(count=4, lastTimestamp="2026-01-01T00:02:00Z"))
+    assert event.patch(live, wanted) == {"count": 4, "lastTimestamp": "2026-01-01T00:02:00Z"}
+    assert event.patch(live, shown(an_event())) is None
+
+
+def test_the_input_is_left_alone() -> None:
+    source = an_event(BELOW, related={"kind": "Pod", "name": "a", "namespace": BELOW})
+    before = copy.deepcopy(source)
+    shown(source)
+    assert source == before

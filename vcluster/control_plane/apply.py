@@ -1,0 +1,53 @@
+"""Bring an API server's objects to what is wanted, with a write only where they differ."""
+
+from collections.abc import Iterable
+from concurrent.futures import Executor
+from typing import Any
+
+from vcluster.api import Object
+from vcluster.control_plane.cluster import Cluster
+from vcluster.control_plane.resources import APPLIED
+
+
+def contains(live: Any, wanted: Any) -> bool:
+    """Whether all that is wanted is there; what a server or others added is no difference."""
+    if isinstance(wanted, dict) and isinstance(live, dict):
+        return all(key in live and contains(live[key], value) for key, value in wanted.items())
+    if isinstance(wanted, list) and isinstance(live, list):
+        pairs = zip(live, wanted, strict=False)
+        return len(live) == len(wanted) and all(contains(one, other) for one, other in pairs)
+    return bool(live == wanted)
+
+
+def converge(cluster: Cluster, wanted: Iterable[Object], executor: Executor) -> list[str]:
+    """Apply those objects that differ; which they were, as ``Kind/name``. Raises ApiError."""
+
+    def one(obj: Object) -> str | None:
+        metadata = obj["metadata"]
+        resource = APPLIED[obj["apiVersion"], obj["kind"]]
+        live = cluster.get(resource, metadata["name"], metadata.get("namespace", ""))
+        if live is not None and contains(live, obj):
+            return None
+        cluster.apply(resource, obj)
+        return f"{obj['kind']}/{metadata['name']}"
+
+    return [changed for changed in executor.map(one, wanted) if changed]
+
+
+def converge_listed(
+    cluster: Cluster, live: Iterable[Object], wanted: Iterable[Object], executor: Executor
+) -> list[str]:
+    """As ``converge``, with the live objects (all of one namespace and kind) at hand."""
+    by_name = {obj["metadata"]["name"]: obj for obj in live}
+    different = [obj for obj in wanted if not contains(by_name.get(obj["metadata"]["name"]), obj)]
+    list(
+        executor.map(
+            lambda obj: cluster.apply(APPLIED[obj["apiVersion"], obj["kind"]], obj), different
+        )
+    )
+    return [f"{obj['kind']}/{obj['metadata']['name']}" for obj in different]
+
+
+def _without_type(obj: Object) -> Object:
+    """As an object is in a list, where the list alone says what it holds."""
+    return {field: value for field, value in obj.items() if field not in ("apiVersion", "kind")}

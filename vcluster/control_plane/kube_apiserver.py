@@ -1,0 +1,123 @@
+"""The tenant's kube-apiserver: stock, on the shared etcd, slim."""
+
+import msgspec
+
+from vcluster.control_plane.plan import (
+    GARBAGE_COLLECTION,
+    KUBE_APISERVER,
+    Plan,
+    certificate_file,
+    key_file,
+    pair_files,
+)
+from vcluster.datastore.shared import prefix
+from vcluster.pki import certificates
+from vcluster.provisioners.workload import Workload
+
+AUTHENTICATION_FILE = "authentication.json"
+AUDIT_POLICY_FILE = "audit-policy.json"
+AUDIT_LOG = "audit.log"
+SERVICE_ACCOUNT_ISSUER = "https://kubernetes.default.svc.cluster.local"
+
+NEEDS = (
+    certificates.SERVING,
+    certificates.KUBELET_CLIENT,
+    certificates.FRONT_PROXY_CLIENT,
+    certificates.ETCD_CLIENT,
+)
+
+# Strangers may ask whether it lives, and nothing else.
+AUTHENTICATION = {
+    "apiVersion": "apiserver.config.k8s.io/v1",
+    "kind": "AuthenticationConfiguration",
+    "anonymous": {
+        "enabled": True,
+        "conditions": [{"path": path} for path in ("/livez", "/readyz", "/healthz")],
+    },
+}
+# Who did what, never with which content.
+AUDIT_POLICY = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [
+        {"level": "None", "nonResourceURLs": ["/livez*", "/readyz*", "/healthz*", "/metrics"]},
+        {"level": "Metadata"},
+    ],
+}
+
+
+def render(plan: Plan) -> Workload:
+    """The workload; its certificates are read again when they change."""
+    pairs = pair_files(plan.credentials, *NEEDS)
+    cluster = certificate_file(certificates.CLUSTER_AUTHORITY)
+    front_proxy = certificate_file(certificates.FRONT_PROXY_AUTHORITY)
+    authorities = {
+        cluster: plan.credentials[certificates.CLUSTER_AUTHORITY].certificate,
+        front_proxy: plan.credentials[certificates.FRONT_PROXY_AUTHORITY].certificate,
+    }
+    read_once = {
+        certificate_file(certificates.ETCD_AUTHORITY): plan.etcd_authority,
+        AUDIT_POLICY_FILE: msgspec.json.encode(AUDIT_POLICY),
+        AUTHENTICATION_FILE: msgspec.json.encode(AUTHENTICATION),
+        **pair_files(plan.credentials, certificates.SERVICE_ACCOUNT_KEY),
+    }
+    return Workload(
+        name=KUBE_APISERVER,
+        program=KUBE_APISERVER,
+        arguments=_arguments(plan),
+        files=pairs | authorities | read_once,
+        reloaded=frozenset(pairs | authorities),
+        environment=GARBAGE_COLLECTION,
+        stop_seconds=15,
+    )
+
+
+def _arguments(plan: Plan) -> tuple[str, ...]:
+    place = plan.placement
+    file = place.path
+    values = {
+        # Where it listens. On loopback only the endpoint reconciler "none" is accepted.
+        "bind-address": place.address,
+        "secure-port": place.ports[KUBE_APISERVER],
+        "advertise-address": place.address,
+        "endpoint-reconciler-type": "none",
+        "service-cluster-ip-range": plan.service_cidr,
+        "tls-cert-file": file(certificate_file(certificates.SERVING)),
+        "tls-private-key-file": file(key_file(certificates.SERVING)),
+        # Where its objects are. The shared etcd compacts by itself.
+        "etcd-servers": plan.etcd_endpoints,
+        "etcd-prefix": prefix(plan.key).rstrip("/"),
+        "etcd-compaction-interval": "0",
+        "etcd-cafile": file(certificate_file(certificates.ETCD_AUTHORITY)),
+        "etcd-certfile": file(certificate_file(certificates.ETCD_CLIENT)),
+        "etcd-keyfile": file(key_file(certificates.ETCD_CLIENT)),
+        # Who may do what.
+        "client-ca-file": file(certificate_file(certificates.CLUSTER_AUTHORITY)),
+        "authentication-config": file(AUTHENTICATION_FILE),
+        "authorization-mode": "Node,RBAC",
+        "allow-privileged": "true",
+        "service-account-issuer": SERVICE_ACCOUNT_ISSUER,
+        "service-account-signing-key-file": file(key_file(certificates.SERVICE_ACCOUNT_KEY)),
+        "service-account-key-file": file(certificate_file(certificates.SERVICE_ACCOUNT_KEY)),
+        # Extension API servers and kubelets.
+        "requestheader-client-ca-file": file(certificate_file(certificates.FRONT_PROXY_AUTHORITY)),
+        "requestheader-allowed-names": certificates.FRONT_PROXY_CLIENT,
+        "requestheader-username-headers": "X-Remote-User",
+        "requestheader-group-headers": "X-Remote-Group",
+        "requestheader-extra-headers-prefix": "X-Remote-Extra-",
+        "proxy-client-cert-file": file(certificate_file(certificates.FRONT_PROXY_CLIENT)),
+        "proxy-client-key-file": file(key_file(certificates.FRONT_PROXY_CLIENT)),
+        "kubelet-client-certificate": file(certificate_file(certificates.KUBELET_CLIENT)),
+        "kubelet-client-key": file(key_file(certificates.KUBELET_CLIENT)),
+        "kubelet-preferred-address-types": "InternalIP,Hostname",
+        # What it tells.
+        "audit-policy-file": file(AUDIT_POLICY_FILE),
+        "audit-log-path": file(f"logs/{AUDIT_LOG}"),
+        "audit-log-mode": "batch",
+        "audit-log-batch-max-wait": "1s",
+        "audit-log-maxsize": 20,
+        "audit-log-maxbackup": 2,
+        "profiling": "false",
+    }
+    return tuple(f"--{name}={value}" for name, value in values.items())

@@ -1,0 +1,236 @@
+"""A VirtualCluster becomes a running control plane: the main flow, top to bottom.
+
+Every step finds out what is there and adds what is missing, so a pass may be cut off anywhere and
+the next one ends in the same state. It blocks: call it in a thread, one pass per tenant at a time.
+"""
+
+import time
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from threading import Event
+from typing import NoReturn
+
+import structlog
+
+from kube.resources import NAMESPACES, SECRETS
+from vcluster import api
+from vcluster.api import Condition, Object
+from vcluster.control_plane import apply, credentials, service_range
+from vcluster.control_plane.cluster import ApiError, Cluster, Unreachable
+from vcluster.control_plane.components import COMPONENTS
+from vcluster.control_plane.effective import InvalidSpec, effective, kubernetes_version
+from vcluster.control_plane.manifests import Manifests
+from vcluster.control_plane.plan import Plan, backup_files, pairs_in
+from vcluster.control_plane.readiness import Readiness
+from vcluster.control_plane.resources import VIRTUAL_CLUSTER_CLASSES, VIRTUAL_CLUSTERS
+from vcluster.control_plane.secrets import credentials_of, secrets_of
+from vcluster.control_plane.status import StatusRecord
+from vcluster.datastore.shared import DatastoreError, SharedDatastore
+from vcluster.pki.authority import now
+from vcluster.pki.certificates import control_plane_certificates
+from vcluster.provisioners.process import PlacementError, ProcessProvisioner
+from vcluster.supervision import SupervisionError
+
+log = structlog.get_logger()
+
+READY_SECONDS = 20.0
+"""How long one pass waits for a control plane; then the next one goes on."""
+POLL_SECONDS = 0.1
+STILL_WANTED_SECONDS = 1.0
+
+TENANT_TEMPLATES = ("tenant/rbac.yaml.j2", "tenant/flow-control.yaml.j2")
+
+
+class NotReady(Exception):
+    """The pass got no further; the conditions say why. Another one is due soon."""
+
+
+class NotWanted(Exception):
+    """The VirtualCluster is gone, or going."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """All that the provider offers to its tenants."""
+
+    cluster: Cluster
+    datastore: SharedDatastore
+    provisioner: ProcessProvisioner
+    manifests: Manifests
+    executor: Executor
+    """For what can be done at once; never runs whole passes."""
+    service_pool: str
+    stopping: Event
+
+
+class Pass:
+    """One pass over one VirtualCluster."""
+
+    def __init__(self, provider: Provider, virtual_cluster: Object) -> None:
+        self._provider = provider
+        self._object = virtual_cluster
+        self._metadata = virtual_cluster["metadata"]
+        self._key = api.tenant_key(self._metadata["name"], self._metadata["uid"])
+        self._record = StatusRecord(provider.cluster, virtual_cluster)
+        self._secrets: list[Object] = []
+
+    def run(self) -> None:
+        """Raises NotReady, NotWanted; ApiError and Unreachable if the super cluster fails us."""
+        if not self._validate():
+            return
+        self._ensure_root_namespace()
+        plan = self._plan()
+        self._start(plan)
+        with Readiness(plan) as readiness:
+            self._wait_until_ready(readiness)
+            self._bootstrap(readiness.tenant)
+        self._record.write()
+
+    def _validate(self) -> bool:
+        """Whether there is something valid to act on, be it of an earlier generation."""
+        record, spec = self._record, self._object.get("spec", {})
+        record.fields["tenantKey"] = self._key
+        name = spec.get("className", api.DEFAULT_CLASS)
+        found = self._provider.cluster.get(VIRTUAL_CLUSTER_CLASSES, name)
+        try:
+            record.fields["effective"] = effective(spec, found)
+        except InvalidSpec as error:
+            record.set(Condition.SPEC_VALID, False, error.reason, str(error))
+            record.write()
+            return "effective" in record.fields
+        record.fields["kubernetesVersion"] = kubernetes_version(spec, found or {})
+        record.set(Condition.SPEC_VALID, True, "Valid", "The class allows the spec")
+        record.write()
+        return True
+
+    def _ensure_root_namespace(self) -> None:
+        provider, metadata = self._provider, self._metadata
+        live = provider.cluster.get(NAMESPACES, self._key)
+        annotations = live["metadata"].get("annotations", {}) if live else {}
+        owner = annotations.get(api.OWNER_UID_ANNOTATION)
+        if live is not None and owner != metadata["uid"]:
+            self._fail("RootNamespaceTaken", f"namespace {self._key} is not this tenant's")
+        if live is not None and "deletionTimestamp" in live["metadata"]:
+            self._fail("RootNamespaceTerminating", f"namespace {self._key} is being deleted")
+        wanted = provider.manifests.render(
+            "control-plane/root-namespace.yaml.j2",
+            key=self._key,
+            bucket=api.bucket(self._key),
+            namespace=metadata["namespace"],
+            name=metadata["name"],
+            uid=metadata["uid"],
+        )
+        if not apply.contains(live, wanted[0]):
+            provider.cluster.apply(NAMESPACES, wanted[0])
+
+    def _plan(self) -> Plan:
+        """What is to run, with the datastore's share, the service range and all keys at hand."""
+        provider, key = self._provider, self._key
+        datastore = provider.executor.submit(provider.datastore.ensure, key)
+        try:
+            cidr = service_range.ensure(
+                provider.cluster,
+                provider.manifests,
+                key,
+                self._record.fields.get("serviceCIDR", ""),
+                provider.service_pool,
+            )
+            placement = provider.provisioner.place(key, [part.name for part in COMPONENTS])
+            authority = provider.datastore.authority
+            self._secrets = provider.cluster.list(SECRETS, key)
+            plan = Plan(
+                key=key,
+                name=self._metadata["name"],
+                service_cidr=cidr,
+                placement=placement,
+                credentials=credentials.complete(
+                    key,
+                    (credentials_of(self._secrets), pairs_in(provider.provisioner.saved(key))),
+                    control_plane_certificates(key, api.service_address(cidr, 1)),
+                    authority,
+                    now(),
+                ),
+                etcd_endpoints=provider.datastore.endpoints,
+                etcd_authority=authority.certificate,
+            )
+            provider.provisioner.save(key, backup_files(plan.credentials))
+            datastore.result()
+        except DatastoreError as error:
+            self._record.set(Condition.DATASTORE_READY, False, "DatastoreUnavailable", str(error))
+            self._fail("DatastoreUnavailable", str(error))
+        except service_range.ServiceRangeError as error:
+            self._fail("ServiceRangeUnavailable", str(error))
+        except PlacementError as error:
+            self._fail("NoPlace", str(error))
+        self._record.set(
+            Condition.DATASTORE_READY, True, "UserAndRole", f"Prefix /{key}/ is the tenant's own"
+        )
+        return plan
+
+    def _start(self, plan: Plan) -> None:
+        provider, record = self._provider, self._record
+        try:
+            provider.provisioner.run(
+                plan.key, plan.placement, [part.render(plan) for part in COMPONENTS]
+            )
+        except (SupervisionError, OSError) as error:
+            self._fail("ProcessesNotStarted", str(error))
+        # The programs take seconds to start; the Secrets are written meanwhile.
+        wanted = secrets_of(plan.key, plan.name, plan.server, plan.credentials)
+        written = apply.converge_listed(provider.cluster, self._secrets, wanted, provider.executor)
+        if written:
+            log.info("secrets written", tenant=plan.key, secrets=written)
+        record.fields["serviceCIDR"] = plan.service_cidr
+        record.fields["endpoint"] = plan.server
+        record.fields["kubeconfigSecret"] = api.ADMIN_KUBECONFIG_SECRET
+
+    def _wait_until_ready(self, readiness: Readiness) -> None:
+        record = self._record
+        deadline = time.monotonic() + READY_SECONDS
+        asked = time.monotonic()
+        while waiting_for := readiness.waiting_for():
+            record.set(Condition.CONTROL_PLANE_READY, False, "Starting", waiting_for)
+            record.write()
+            if time.monotonic() > deadline:
+                raise NotReady(waiting_for)
+            if time.monotonic() - asked > STILL_WANTED_SECONDS:
+                asked = time.monotonic()
+                self._still_wanted()
+            if self._provider.stopping.wait(POLL_SECONDS):
+                raise NotReady("the operator ends")
+        record.set(Condition.CONTROL_PLANE_READY, True, "Healthy", "All components are ready")
+
+    def _bootstrap(self, tenant: Cluster) -> None:
+        provider, record = self._provider, self._record
+        wanted = [
+            obj
+            for template in TENANT_TEMPLATES
+            for obj in provider.manifests.render(
+                template, admin_group=api.ADMIN_GROUP, syncer_group=api.SYNCER_GROUP
+            )
+        ]
+        try:
+            written = apply.converge(tenant, wanted, provider.executor)
+        except (ApiError, Unreachable) as error:
+            record.set(Condition.BOOTSTRAPPED, False, "TenantRefused", str(error))
+            record.write()
+            raise NotReady(str(error)) from error
+        if written:
+            log.info("bootstrap objects written", tenant=self._key, objects=written)
+        record.set(Condition.BOOTSTRAPPED, True, "Applied", "Roles and flow control are in place")
+
+    def _still_wanted(self) -> None:
+        metadata = self._metadata
+        live = self._provider.cluster.get(VIRTUAL_CLUSTERS, metadata["name"], metadata["namespace"])
+        if live is None or live["metadata"]["uid"] != metadata["uid"] or is_deleting(live):
+            raise NotWanted(self._key)
+
+    def _fail(self, reason: str, message: str) -> NoReturn:
+        self._record.set(Condition.CONTROL_PLANE_READY, False, reason, message)
+        self._record.write()
+        raise NotReady(message)
+
+
+def is_deleting(virtual_cluster: Object) -> bool:
+    """Whether its deletion was asked for."""
+    return "deletionTimestamp" in virtual_cluster["metadata"]

@@ -1,0 +1,47 @@
+"""The kinds that the operator itself creates or reads, beyond those that are mirrored."""
+
+from kube.resources import (
+    NAMESPACES,
+    SECRETS,
+    SERVICE_CIDRS,
+    Resource,
+)
+from vcluster import api
+
+VIRTUAL_CLUSTERS = Resource(api.GROUP, api.VERSION, api.VIRTUAL_CLUSTER_PLURAL, "VirtualCluster")
+VIRTUAL_CLUSTER_CLASSES = Resource(
+    api.GROUP,
+    api.VERSION,
+    api.VIRTUAL_CLUSTER_CLASS_PLURAL,
+    "VirtualClusterClass",
+    namespaced=False,
+)
+
+_RBAC = "rbac.authorization.k8s.io"
+_FLOW_CONTROL = "flowcontrol.apiserver.k8s.io"
+CLUSTER_ROLES = Resource(_RBAC, "v1", "clusterroles", "ClusterRole", namespaced=False)
+CLUSTER_ROLE_BINDINGS = Resource(
+    _RBAC, "v1", "clusterrolebindings", "ClusterRoleBinding", namespaced=False
+)
+FLOW_SCHEMAS = Resource(_FLOW_CONTROL, "v1", "flowschemas", "FlowSchema", namespaced=False)
+PRIORITY_LEVELS = Resource(
+    _FLOW_CONTROL,
+    "v1",
+    "prioritylevelconfigurations",
+    "PriorityLevelConfiguration",
+    namespaced=False,
+)
+
+APPLIED = {
+    (resource.api_version, resource.kind): resource
+    for resource in (
+        NAMESPACES,
+        SECRETS,
+        SERVICE_CIDRS,
+        CLUSTER_ROLES,
+        CLUSTER_ROLE_BINDINGS,
+        FLOW_SCHEMAS,
+        PRIORITY_LEVELS,
+    )
+}
+"""What a template may create, by ``apiVersion`` and ``kind``."""

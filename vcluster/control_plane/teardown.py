@@ -1,0 +1,41 @@
+"""Everything of a tenant goes: programs, super namespaces, datastore, service range, files."""
+
+from kube.resources import NAMESPACES
+from vcluster import api
+from vcluster.api import Object
+from vcluster.control_plane import service_range
+from vcluster.control_plane.cluster import Cluster
+from vcluster.control_plane.reconcile import Provider
+
+
+def teardown(provider: Provider, name: str, uid: str) -> list[str]:
+    """Remove what can be removed now; what is not gone yet, for people. Empty: nothing is left.
+
+    To be called again until then. Raises DatastoreError, SupervisionError, ApiError, Unreachable.
+    """
+    key = api.tenant_key(name, uid)
+    provider.provisioner.remove(key)
+    remaining = [f"namespace {left}" for left in _namespaces(provider.cluster, key, uid)]
+    provider.datastore.remove(key)
+    if not remaining:  # else Services still hold addresses of the range
+        remaining = [f"ServiceCIDR {left}" for left in service_range.remove(provider.cluster, key)]
+    return remaining
+
+
+def _namespaces(cluster: Cluster, key: str, uid: str) -> list[str]:
+    selector = f"{api.TENANT_LABEL}={key}"
+    for found in cluster.list(NAMESPACES, selector=selector):
+        metadata = found["metadata"]
+        if _is_own(found, uid) and "deletionTimestamp" not in metadata:
+            cluster.delete(NAMESPACES, metadata["name"], uid=metadata["uid"])
+    return [
+        found["metadata"]["name"]
+        for found in cluster.list(NAMESPACES, selector=selector)
+        if _is_own(found, uid)
+    ]
+
+
+def _is_own(namespace: Object, uid: str) -> bool:
+    """A root namespace names its owner; a mirror has only the label, which no other tenant gets."""
+    annotations = namespace["metadata"].get("annotations") or {}
+    return bool(annotations.get(api.OWNER_UID_ANNOTATION, uid) == uid)

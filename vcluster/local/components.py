@@ -1,0 +1,224 @@
+"""What the local super cluster is made of: one ordered list of programs. Pure: no I/O."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from vcluster.local.credentials import ETCD_USER
+from vcluster.local.options import Options
+from vcluster.local.state import ADDRESS, State
+from vcluster.supervision import Program
+
+GROUP = "super"
+"""The supervisor's group of these programs; each tenant has a group of its own."""
+
+SERVICE_RANGE = "10.96.0.0/16"
+TENANT_SERVICE_POOL = "10.112.0.0/12"
+POD_RANGE = "10.128.0.0/12"
+"""Not routed anywhere: the pods are simulated. No other range here overlaps with it."""
+
+ETCD, API_SERVER, CONTROLLER_MANAGER, SCHEDULER, KWOK, OPERATOR, SYNCER = (
+    "etcd",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kwok",
+    "operator",
+    "syncer",
+)
+CLUSTER = (ETCD, API_SERVER, CONTROLLER_MANAGER, SCHEDULER, KWOK)
+SERVICES = (OPERATOR, SYNCER)
+
+MODULES = {OPERATOR: "vcluster.operator", SYNCER: "syncer"}
+
+STOPPED_LAST = {ETCD: 2, API_SERVER: 1}
+
+# kwok holds a lease per node; a new kwok would wait until those of a killed one expire.
+KWOK_START = """\
+until "$1" --kubeconfig="$2" --request-timeout=5s delete leases --all -n kube-node-lease --wait=false
+do sleep 0.5; done >/dev/null
+shift 2
+exec "$@"
+"""
+
+
+def wanted(options: Options) -> tuple[str, ...]:
+    """The programs of this super cluster, in the order in which they need each other."""
+    cluster = (ETCD,) if options.kubeconfig else CLUSTER
+    return cluster + (SERVICES if options.services else ())
+
+
+def programs(
+    state: State,
+    ports: Mapping[str, int],
+    names: Sequence[str],
+    kubeconfig: str,
+    digests: Mapping[str, str],
+) -> list[Program]:
+    """The named programs. A changed digest (of files that a program reads once) restarts it."""
+    return [
+        Program(
+            name=name,
+            command=_command(name, state, ports),
+            log_file=state.logs / f"{name}.log",
+            directory=state.directory,
+            environment=_environment(name, state, ports, kubeconfig)
+            | ({"VC_FILES": digests[name]} if name in digests else {}),
+            priority=STOPPED_LAST.get(name, 0),
+        )
+        for name in names
+    ]
+
+
+def _command(name: str, state: State, ports: Mapping[str, int]) -> tuple[str, ...]:
+    if name in MODULES:
+        return sys.executable, "-m", MODULES[name]
+    flags = {
+        ETCD: _etcd,
+        API_SERVER: _api_server,
+        CONTROLLER_MANAGER: _controller_manager,
+        SCHEDULER: _scheduler,
+        KWOK: _kwok,
+    }[name](state, ports)
+    program = str(state.binaries / name)
+    if name == KWOK:
+        kubectl, kubeconfig = state.binaries / "kubectl", state.kubeconfig(KWOK)
+        return "/bin/sh", "-c", KWOK_START, KWOK, str(kubectl), str(kubeconfig), program, *flags
+    return program, *flags
+
+
+def _etcd(state: State, ports: Mapping[str, int]) -> tuple[str, ...]:
+    pki = state.etcd_pki
+    client = f"https://{ADDRESS}:{ports['etcd']}"
+    peer = f"https://{ADDRESS}:{ports['etcd-peer']}"
+    return (
+        f"--data-dir={state.etcd_data}",
+        "--name=local",
+        f"--listen-client-urls={client}",
+        f"--advertise-client-urls={client}",
+        f"--listen-peer-urls={peer}",
+        f"--initial-advertise-peer-urls={peer}",
+        f"--initial-cluster=local={peer}",
+        "--client-cert-auth",
+        f"--trusted-ca-file={pki / 'ca.crt'}",
+        f"--cert-file={pki / 'server.crt'}",
+        f"--key-file={pki / 'server.key'}",
+        "--peer-client-cert-auth",
+        f"--peer-trusted-ca-file={pki / 'ca.crt'}",
+        f"--peer-cert-file={pki / 'server.crt'}",
+        f"--peer-key-file={pki / 'server.key'}",
+        "--auto-compaction-mode=periodic",
+        "--auto-compaction-retention=5m",
+        "--quota-backend-bytes=4294967296",
+        "--log-level=warn",
+    )
+
+
+def _api_server(state: State, ports: Mapping[str, int]) -> tuple[str, ...]:
+    pki = state.pki
+    return (
+        f"--etcd-servers=https://{ADDRESS}:{ports['etcd']}",
+        f"--etcd-prefix=/{ETCD_USER}",
+        f"--etcd-cafile={pki / 'etcd/ca.crt'}",
+        f"--etcd-certfile={pki / 'etcd/super.crt'}",
+        f"--etcd-keyfile={pki / 'etcd/super.key'}",
+        "--etcd-compaction-interval=0",
+        f"--bind-address={ADDRESS}",
+        f"--secure-port={ports[API_SERVER]}",
+        f"--advertise-address={ADDRESS}",
+        "--endpoint-reconciler-type=none",
+        f"--tls-cert-file={pki / 'kube-apiserver.crt'}",
+        f"--tls-private-key-file={pki / 'kube-apiserver.key'}",
+        f"--client-ca-file={pki / 'ca.crt'}",
+        f"--requestheader-client-ca-file={pki / 'front-proxy-ca.crt'}",
+        "--requestheader-allowed-names=front-proxy-client",
+        "--requestheader-username-headers=X-Remote-User",
+        "--requestheader-group-headers=X-Remote-Group",
+        "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+        f"--proxy-client-cert-file={pki / 'front-proxy-client.crt'}",
+        f"--proxy-client-key-file={pki / 'front-proxy-client.key'}",
+        "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
+        f"--service-account-key-file={pki / 'service-account.crt'}",
+        f"--service-account-signing-key-file={pki / 'service-account.key'}",
+        "--authorization-mode=Node,RBAC",
+        "--allow-privileged=true",
+        f"--service-cluster-ip-range={SERVICE_RANGE}",
+        f"--audit-policy-file={state.configuration / 'audit-policy.yaml'}",
+        f"--audit-log-path={state.audit_log}",
+        "--audit-log-mode=batch",
+        "--audit-log-maxsize=200",
+        "--audit-log-maxbackup=2",
+    )
+
+
+def _controller_manager(state: State, ports: Mapping[str, int]) -> tuple[str, ...]:
+    pki = state.pki
+    return (
+        *_delegating(CONTROLLER_MANAGER, state, ports),
+        "--use-service-account-credentials=true",
+        f"--root-ca-file={pki / 'ca.crt'}",
+        f"--service-account-private-key-file={pki / 'service-account.key'}",
+        f"--cluster-signing-cert-file={pki / 'ca.crt'}",
+        f"--cluster-signing-key-file={pki / 'ca.key'}",
+        f"--service-cluster-ip-range={SERVICE_RANGE}",
+        # A machine that is busy or was asleep must not lose its simulated nodes for it.
+        "--node-monitor-grace-period=2m",
+        "--kube-api-qps=200",
+        "--kube-api-burst=400",
+    )
+
+
+def _scheduler(state: State, ports: Mapping[str, int]) -> tuple[str, ...]:
+    return (
+        *_delegating(SCHEDULER, state, ports),
+        "--kube-api-qps=400",
+        "--kube-api-burst=800",
+    )
+
+
+def _delegating(name: str, state: State, ports: Mapping[str, int]) -> tuple[str, ...]:
+    kubeconfig = state.kubeconfig(name)
+    return (
+        f"--kubeconfig={kubeconfig}",
+        f"--authentication-kubeconfig={kubeconfig}",
+        f"--authorization-kubeconfig={kubeconfig}",
+        f"--bind-address={ADDRESS}",
+        f"--secure-port={ports[name]}",
+        f"--tls-cert-file={state.pki / f'{name}.crt'}",
+        f"--tls-private-key-file={state.pki / f'{name}.key'}",
+        "--leader-elect=false",
+    )
+
+
+def _kwok(state: State, _ports: Mapping[str, int]) -> tuple[str, ...]:
+    return (
+        f"--kubeconfig={state.kubeconfig(KWOK)}",
+        f"--config={state.configuration / 'stages.yaml'}",
+        "--manage-all-nodes=false",
+        "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake",
+        "--node-lease-duration-seconds=40",
+        f"--cidr={POD_RANGE}",
+        "--v=WARN",
+    )
+
+
+def _environment(
+    name: str, state: State, ports: Mapping[str, int], kubeconfig: str
+) -> dict[str, str]:
+    import_path = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    if name == OPERATOR:
+        return import_path | {
+            "OPERATOR_SUPER_KUBECONFIG": kubeconfig or str(state.kubeconfig(OPERATOR)),
+            "OPERATOR_STATE_DIRECTORY": str(state.directory),
+            "OPERATOR_BINARIES_DIRECTORY": str(state.binaries),
+            "OPERATOR_ETCD_ENDPOINTS": f"https://{ADDRESS}:{ports['etcd']}",
+            "OPERATOR_ETCD_CA_DIRECTORY": str(state.etcd_pki),
+            "OPERATOR_SERVICE_POOL": TENANT_SERVICE_POOL,
+            "OPERATOR_PORT_FILE": str(state.port_file(OPERATOR)),
+        }
+    if name == SYNCER:
+        return import_path | {
+            "SYNCER_SUPER_KUBECONFIG": kubeconfig or str(state.kubeconfig(SYNCER)),
+            "SYNCER_PORT_FILE": str(state.port_file(SYNCER)),
+        }
+    return {}

@@ -1,0 +1,37 @@
+"""What a person can ask of the local super cluster; remembered, so that `vc up` alone repeats it."""
+
+from typing import Any
+
+import msgspec
+
+
+class OptionsError(ValueError):
+    """An option has a value that cannot be; says which, and what would be right."""
+
+
+class Options(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The super cluster that is wanted."""
+
+    cpu_nodes: int = 4
+    gpu_nodes: int = 15
+    gpus_per_node: int = 4
+    gpu_product: str = "NVIDIA-H100-80GB-HBM3"
+    pod_start_delay: float = 0.5
+    """Seconds from a pod's binding until it runs, on average; each differs by up to 40 %."""
+    kubeconfig: str = ""
+    """An existing cluster that serves as super cluster; empty: one of our own."""
+    services: bool = True
+    """Whether operator and syncer run too."""
+
+    def changed(self, given: dict[str, Any]) -> "Options":
+        """These options with the given ones instead. Raises OptionsError."""
+        options = msgspec.structs.replace(self, **given)
+        for name, most in (("cpu_nodes", 1000), ("gpu_nodes", 1000), ("gpus_per_node", 64)):
+            value = getattr(options, name)
+            if not 0 <= value <= most:
+                msg = f"{name.replace('_', '-')} is {value}, but must be between 0 and {most}"
+                raise OptionsError(msg)
+        if not 0 <= options.pod_start_delay <= 600:
+            msg = f"pod-start-delay is {options.pod_start_delay}, but must be 0 to 600 seconds"
+            raise OptionsError(msg)
+        return options

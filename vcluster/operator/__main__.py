@@ -1,0 +1,87 @@
+"""`python -m vcluster.operator`: start here."""
+
+import asyncio
+import os
+import signal
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Event
+
+import kopf
+import msgspec
+import structlog
+
+from vcluster.assets import templates_directory
+from vcluster.control_plane.cluster import Cluster
+from vcluster.control_plane.manifests import Manifests
+from vcluster.control_plane.reconcile import Provider
+from vcluster.datastore.shared import SharedDatastore
+from vcluster.operator import logs
+from vcluster.operator.handlers import register
+from vcluster.operator.health import health_server
+from vcluster.operator.settings import PREFIX, Settings
+from vcluster.operator.tenants import Tenants
+from vcluster.provisioners.process import ProcessProvisioner
+
+log = structlog.get_logger()
+
+REQUIRED = ("state_directory", "binaries_directory", "etcd_endpoints", "etcd_ca_directory")
+
+
+async def run(settings: Settings) -> None:
+    """Turn VirtualClusters into control planes until SIGTERM or SIGINT."""
+    cluster = Cluster.from_kubeconfig(settings.super_kubeconfig)
+    tenants = Tenants(provider(settings, cluster))
+    registry = kopf.OperatorRegistry()
+    register(registry, settings, tenants)
+    started, stop = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with health_server(settings, cluster, started) as port:
+        log.info("operator started", port=port)
+        try:
+            await kopf.operator(
+                registry=registry,
+                clusterwide=True,
+                standalone=True,
+                ready_flag=started,
+                stop_flag=stop,
+            )
+        finally:
+            await asyncio.to_thread(tenants.close)
+    cluster.close()
+
+
+def provider(settings: Settings, cluster: Cluster) -> Provider:
+    """What the settings offer to tenants."""
+    binaries = Path(settings.binaries_directory)
+    return Provider(
+        cluster=cluster,
+        datastore=SharedDatastore(
+            binaries / "etcdctl", settings.etcd_endpoints, Path(settings.etcd_ca_directory)
+        ),
+        provisioner=ProcessProvisioner(Path(settings.state_directory), binaries),
+        manifests=Manifests(templates_directory()),
+        executor=ThreadPoolExecutor(8, "step"),
+        service_pool=settings.service_pool,
+        stopping=Event(),
+    )
+
+
+def main() -> None:
+    """Read the environment, once, and run."""
+    try:
+        settings = Settings.from_environment(os.environ)
+        logs.configure(settings.log_level)
+    except (msgspec.ValidationError, ValueError) as error:
+        sys.exit(f"operator: {error}")
+    missing = [f"{PREFIX}{name.upper()}" for name in REQUIRED if not getattr(settings, name)]
+    if missing:
+        sys.exit(f"operator: set {', '.join(missing)}")
+    asyncio.run(run(settings))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""Passes over tenants: one at a time for each tenant, different tenants at once, all in threads."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import structlog
+
+from vcluster.api import Object
+from vcluster.control_plane.reconcile import NotWanted, Pass, Provider, is_deleting
+from vcluster.control_plane.resources import VIRTUAL_CLUSTERS
+from vcluster.control_plane.status import StatusRecord
+from vcluster.control_plane.teardown import teardown
+
+log = structlog.get_logger()
+
+PASSES_AT_ONCE = 8
+
+Result = TypeVar("Result")
+
+
+class Tenants:
+    """What the handlers call. For one event loop."""
+
+    def __init__(self, provider: Provider) -> None:
+        self._provider = provider
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._threads = ThreadPoolExecutor(PASSES_AT_ONCE, "pass")
+
+    async def reconcile(self, namespace: str, name: str, uid: str) -> None:
+        """One pass. Raises NotReady, ApiError, Unreachable: come again soon."""
+        await self._alone(uid, lambda: self._reconcile(namespace, name, uid))
+
+    async def reconcile_if_idle(self, namespace: str, name: str, uid: str) -> None:
+        """As ``reconcile``, but nothing if a pass over this tenant runs already."""
+        lock = self._locks.get(uid)
+        if lock is None or not lock.locked():
+            await self.reconcile(namespace, name, uid)
+
+    async def teardown(self, namespace: str, name: str, uid: str) -> list[str]:
+        """One pass of removal; what is not gone yet."""
+        remaining = await self._alone(uid, lambda: self._teardown(namespace, name, uid))
+        if not remaining:
+            self._locks.pop(uid, None)
+        return remaining
+
+    def close(self) -> None:
+        """Wait for passes that run: told to stop, they end at their next step."""
+        self._provider.stopping.set()
+        self._threads.shutdown()
+
+    async def _alone(self, uid: str, work: Callable[[], Result]) -> Result:
+        async with self._locks.setdefault(uid, asyncio.Lock()):
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._threads, work)
+
+    def _reconcile(self, namespace: str, name: str, uid: str) -> None:
+        virtual_cluster = self._live(namespace, name, uid)
+        if virtual_cluster is None or is_deleting(virtual_cluster):
+            return
+        try:
+            Pass(self._provider, virtual_cluster).run()
+        except NotWanted:
+            log.info("pass given up", namespace=namespace, name=name)
+
+    def _teardown(self, namespace: str, name: str, uid: str) -> list[str]:
+        remaining = teardown(self._provider, name, uid)
+        virtual_cluster = self._live(namespace, name, uid)
+        if remaining and virtual_cluster is not None:
+            StatusRecord.deleting(self._provider.cluster, virtual_cluster, remaining)
+        return remaining
+
+    def _live(self, namespace: str, name: str, uid: str) -> Object | None:
+        """The object as it is now; None if it is gone, be it for another of the same name."""
+        live = self._provider.cluster.get(VIRTUAL_CLUSTERS, name, namespace)
+        return live if live and live["metadata"]["uid"] == uid else None
