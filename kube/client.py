@@ -45,7 +45,9 @@ class Client:
     """Requests to one API server. Errors are those of kube.errors.
 
     ``timeout`` is for one request, in seconds. ``observe`` is told of each request whether the server
-    answered, with whatever status. ``calls`` counts the requests sent, by verb and kind.
+    answered, with whatever status. ``longest_wait`` (seconds) bounds each wait for a busy server;
+    after ``watch_silence`` seconds a watch is taken for dead. ``calls`` counts the
+    requests sent, by verb and kind.
     """
 
     def __init__(
@@ -53,10 +55,14 @@ class Client:
         transport: Transport,
         timeout: float = 5.0,
         observe: Callable[[bool], None] = lambda _answered: None,
+        longest_wait: float = LONGEST_WAIT,
+        watch_silence: float = WATCH_SILENCE,
     ) -> None:
         self._transport = transport
         self._timeout = timeout
         self._observe = observe
+        self._longest_wait = longest_wait
+        self._watch_silence = watch_silence
         self.calls: dict[tuple[str, str], int] = {}
 
     async def get(
@@ -166,12 +172,14 @@ class Client:
             rest = b""
             while True:
                 try:
-                    async with asyncio.timeout(WATCH_SILENCE):
+                    async with asyncio.timeout(self._watch_silence):
                         chunk = await anext(chunks)
                 except StopAsyncIteration:
                     return
                 except TimeoutError as error:
-                    raise Unreachable(f"the watch was silent for {WATCH_SILENCE:g} s") from error
+                    raise Unreachable(
+                        f"the watch was silent for {self._watch_silence:g} s"
+                    ) from error
                 *lines, rest = (rest + chunk).split(b"\n")
                 if len(rest) > LARGEST_LINE:
                     raise Unreachable("a watch event is larger than any object can be")
@@ -217,7 +225,7 @@ class Client:
             if not retries or not _come_later(error):
                 raise error
             retries -= 1
-            await asyncio.sleep(min(max(error.retry_after, 0.05), LONGEST_WAIT))
+            await asyncio.sleep(min(max(error.retry_after, 0.05), self._longest_wait))
 
     def _count(self, verb: str, resource: Resource) -> None:
         call = (verb, resource.plural)

@@ -10,7 +10,7 @@ import binascii
 import os
 import ssl
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -74,27 +74,42 @@ class KubeconfigFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._seen: tuple[tuple[int, int], ...] = ()
+        self._files: tuple[Path, ...] = (path,)
+        self._seen: tuple[_Identity, ...] = ()
         self._credentials: Credentials | None = None
 
     def current(self) -> Credentials:
         """Raises InvalidKubeconfig or OSError only if there was never a good version."""
-        seen = self._stat()
-        if self._credentials is None or seen != self._seen:
+        if self._credentials is None or self._seen != _identities(self._files):
+            # Identities are taken before reading: a change meanwhile is seen the next time.
+            seen = _identities(self._files[:1])
             try:
-                self._credentials = load_kubeconfig(self._path.read_bytes(), self._path.parent)
+                data = self._path.read_bytes()
+                named = files_named_by(data, self._path.parent)
+                seen += _identities(named)
+                self._credentials = load_kubeconfig(data, self._path.parent)
+                self._files = (self._path, *named)
             except (InvalidKubeconfig, OSError):
                 if self._credentials is None:
                     raise
+                seen = _identities(self._files)
             self._seen = seen
         return self._credentials
 
-    def _stat(self) -> tuple[tuple[int, int], ...]:
-        try:
-            found = self._path.stat()
-        except OSError:
-            return ()
-        return ((found.st_mtime_ns, found.st_ino),)
+
+_Identity = tuple[int, int]
+
+
+def _identities(files: Sequence[Path]) -> tuple[_Identity, ...]:
+    return tuple(_identity(file) for file in files)
+
+
+def _identity(file: Path) -> _Identity:
+    try:
+        found = file.stat()
+    except OSError:
+        return (0, 0)
+    return (found.st_mtime_ns, found.st_ino)
 
 
 class ServiceAccountFiles:
@@ -129,15 +144,7 @@ def super_credentials(kubeconfig: str, environment: Mapping[str, str]) -> Creden
 
 def load_kubeconfig(data: bytes, directory: Path | None = None) -> Credentials:
     """The credentials of the current context. Raises InvalidKubeconfig."""
-    try:
-        config: Any = yaml.load(data, Loader=yaml.CSafeLoader)
-    except yaml.YAMLError as error:
-        raise InvalidKubeconfig("not YAML") from error
-    if not isinstance(config, dict):
-        raise InvalidKubeconfig("not a kubeconfig: the document is not a mapping")
-    context = _named(config, "contexts", config.get("current-context"), "context")
-    cluster = _named(config, "clusters", context.get("cluster"), "cluster")
-    user = _named(config, "users", context.get("user"), "user")
+    cluster, user = _current_context(data)
     for refused in ("exec", "auth-provider"):
         if refused in user:
             raise InvalidKubeconfig(f"users[].user.{refused} is not supported: use a certificate")
@@ -151,6 +158,29 @@ def load_kubeconfig(data: bytes, directory: Path | None = None) -> Credentials:
         key=_data(user, "client-key", directory),
         token=token,
     )
+
+
+def files_named_by(data: bytes, directory: Path) -> tuple[Path, ...]:
+    """The files that the current context reads credentials from. Raises InvalidKubeconfig."""
+    cluster, user = _current_context(data)
+    named = [
+        cluster.get("certificate-authority"),
+        *(user.get(field) for field in ("client-certificate", "client-key", "tokenFile")),
+    ]
+    return tuple(_resolve(directory, path) for path in named if path)
+
+
+def _current_context(data: bytes) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """The cluster and the user."""
+    try:
+        config: Any = yaml.load(data, Loader=yaml.CSafeLoader)
+    except yaml.YAMLError as error:
+        raise InvalidKubeconfig("not YAML") from error
+    if not isinstance(config, dict):
+        raise InvalidKubeconfig("not a kubeconfig: the document is not a mapping")
+    context = _named(config, "contexts", config.get("current-context"), "context")
+    cluster = _named(config, "clusters", context.get("cluster"), "cluster")
+    return cluster, _named(config, "users", context.get("user"), "user")
 
 
 def _named(config: Mapping[str, Any], field: str, name: Any, inner: str) -> Mapping[str, Any]:

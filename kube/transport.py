@@ -152,11 +152,16 @@ class AiohttpTransport:
         except OSError as error:
             raise Unreachable(f"credentials cannot be read: {error.strerror}") from error
         if self._session is None or credentials is not self._credentials:
+            try:
+                context = credentials.ssl_context()
+            except (OSError, ValueError) as error:  # a key that does not belong to the certificate
+                reason = f"credentials cannot be used: {type(error).__name__}"
+                raise Unreachable(reason) from error
             if self._session is not None:
                 self._closing.append(self._session)  # requests under way end on the old identity
             self._credentials = credentials
             self._base = credentials.server
-            self._ssl = credentials.ssl_context() or False
+            self._ssl = context or False
             self._headers = {"User-Agent": "virtualcluster"}
             if credentials.token:
                 self._headers["Authorization"] = f"Bearer {credentials.token}"

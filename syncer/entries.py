@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from kube.objects import Metadata, ObjectKey
+from syncer.kinds.pod import NODE_LABELS
 from vcluster import api
 
 intern = sys.intern
@@ -85,6 +86,8 @@ class TenantPod(msgspec.Struct, gc=False):
     qos: str
     synced: int = 0
     """The value of ``mutable`` that the super pod is known to show."""
+    removed: bool = False
+    """We have asked for its final removal; what is left of it waits for finalizers."""
 
 
 class SuperPod(msgspec.Struct, gc=False):
@@ -111,7 +114,7 @@ class _PodMetadata(msgspec.Struct, gc=False, rename="camel"):
     uid: str
     resource_version: str
     generation: int = 0
-    labels: msgspec.Raw = msgspec.Raw()
+    labels: dict[str, str] = {}
     annotations: msgspec.Raw = msgspec.Raw()
     deletion_timestamp: str | None = None
     deletion_grace_period_seconds: int | None = None
@@ -209,7 +212,7 @@ def decode_super_pod(raw: bytes) -> tuple[ObjectKey, SuperPod]:
 
 def _mutable_hash(metadata: _PodMetadata, spec: _PodSpec) -> int:
     parts: tuple[Any, ...] = (
-        bytes(metadata.labels),
+        frozenset(item for item in metadata.labels.items() if item[0] not in NODE_LABELS),
         bytes(metadata.annotations),
         bytes(spec.containers),
         bytes(spec.init_containers),

@@ -23,7 +23,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Reconciliations at once for one tenant, in each direction."""
     request_timeout: float = 5.0
     """Seconds for one request to an API server."""
-    patrol_seconds: float = 60.0
+    patrol_seconds: float = 300.0
     """Between the ends and the starts of a tenant's patrols."""
     denied_cidrs: str = ""
     """Ranges (comma separated) that no tenant's endpoints may point at: the super cluster's own."""

@@ -103,7 +103,7 @@ class TenantState:
         if after.node:
             self.use_node(after.node, key)
         if before and before.uid == after.uid:
-            after.synced = before.synced
+            after.synced, after.removed = before.synced, before.removed
             seen = before.mutable, before.deleting, before.grace
             if seen == (after.mutable, after.deleting, after.grace) and not after.gated:
                 return

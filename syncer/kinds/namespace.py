@@ -5,8 +5,7 @@ from kube.resources import NAMESPACES
 from syncer.kinds.mirror import (
     DownwardKind,
     body,
-    merge_patch,
-    metadata_patch,
+    object_patch,
     super_metadata,
     with_digest,
 )
@@ -41,32 +40,18 @@ def to_super(namespace: Object, tenant: Tenant) -> Object:
         ),
         f"{POD_SECURITY_PREFIX}enforce-version": "latest",
     }
-    wanted: Object = {
+    wanted = {
         "apiVersion": NAMESPACES.api_version,
         "kind": NAMESPACES.kind,
         "metadata": metadata,
-        **body(namespace),
+        **body(_without_finalizers(namespace)),
     }
-    wanted.pop("spec", None)
-    # Finalizers belong to each side's own namespace controller.
-    spec = {
-        key: value for key, value in (namespace.get("spec") or {}).items() if key != "finalizers"
-    }
-    return with_digest(wanted | {"spec": spec} if spec else wanted)
+    return with_digest(wanted)
 
 
 def patch(live: Object, wanted: Object) -> Object | None:
-    """Brings labels, annotations and what the tenant wrote beside them; all else stays."""
-    change: Object = {}
-    if metadata := metadata_patch(live, wanted):
-        change["metadata"] = metadata
-    for field, value in body(wanted).items():
-        have = live.get(field)
-        if isinstance(have, dict) and isinstance(value, dict):
-            have = {key: item for key, item in have.items() if key in value}
-        if (fields := merge_patch(have, value)) is not None:
-            change[field] = fields
-    return change or None
+    """What differs; the finalizers of the super namespace stay."""
+    return object_patch(_without_finalizers(live), wanted)
 
 
 def stricter(one: str, other: str) -> str:
@@ -77,6 +62,15 @@ def stricter(one: str, other: str) -> str:
         for level in (one, other)
     )
     return POD_SECURITY_LEVELS[max(ranks)]
+
+
+def _without_finalizers(namespace: Object) -> Object:
+    """Finalizers of the spec belong to each side's own namespace controller."""
+    spec = {
+        key: value for key, value in (namespace.get("spec") or {}).items() if key != "finalizers"
+    }
+    others = {key: value for key, value in namespace.items() if key != "spec"}
+    return others | {"spec": spec} if spec else others
 
 
 NAMESPACE = DownwardKind(resource=NAMESPACES, to_super=to_super, patch=patch)

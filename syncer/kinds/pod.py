@@ -32,6 +32,10 @@ TENANT_ONLY = (
 )
 
 
+# Each API server's own admission copies these from the node when the pod is bound.
+NODE_LABELS = frozenset({"topology.kubernetes.io/region", "topology.kubernetes.io/zone"})
+
+
 @dataclass(frozen=True, slots=True)
 class Offers:
     """The names of the super cluster's classes that tenants may use."""
@@ -63,7 +67,7 @@ def to_super(pod: Object, tenant: Tenant, offers: Offers) -> Object:
         wanted["affinity"] = placed
     wanted |= dns(spec, namespace, tenant)
     wanted |= {"serviceAccountName": "default", "automountServiceAccountToken": False}
-    marked = super_metadata(pod, tenant)
+    marked = pod_metadata(pod, tenant)
     annotations = marked["annotations"] | pod_marks(pod)
     annotations[api.DIGEST_ANNOTATION] = mutable_digest(pod, tenant)
     return {
@@ -72,6 +76,17 @@ def to_super(pod: Object, tenant: Tenant, offers: Offers) -> Object:
         "metadata": marked | {"annotations": annotations},
         "spec": wanted,
     }
+
+
+def pod_metadata(pod: Object, tenant: Tenant) -> Object:
+    """The metadata of the super pod, without what binding adds on either side."""
+    metadata = pod["metadata"]
+    labels = {
+        key: value
+        for key, value in (metadata.get("labels") or {}).items()
+        if key not in NODE_LABELS
+    }
+    return super_metadata(pod | {"metadata": metadata | {"labels": labels}}, tenant)
 
 
 def pod_marks(pod: Object) -> dict[str, str]:
@@ -101,7 +116,7 @@ def mutable_digest(pod: Object, tenant: Tenant) -> str:
     What may not change (and what binding changes: the node) is left out, so that a difference always
     means that there is something to patch.
     """
-    marked = super_metadata(pod, tenant)
+    marked = pod_metadata(pod, tenant)
     spec = pod["spec"]
     shown: dict[str, Any] = {
         "labels": marked["labels"],

@@ -155,9 +155,10 @@ class PodDownward:
     ) -> None:
         live = decode_object(await self._super.client.get(PODS, mirror_key))
         marks = {api.DIGEST_ANNOTATION: digest, **pod_marks(pod)}
+        refused: Forbidden | Invalid | None = None
         for patch in patches(live, pod, state.tenant, self._super.offers):
             body = patch.body
-            if not patch.subresource:
+            if not patch.subresource and refused is None:
                 annotations = body["metadata"].get("annotations", {}) | marks
                 body = body | {"metadata": body["metadata"] | {"annotations": annotations}}
             try:
@@ -165,9 +166,13 @@ class PodDownward:
                     PODS, mirror_key, Patch.STRATEGIC, encode(body), patch.subresource
                 )
             except (Forbidden, Invalid) as error:
+                # One refused part (a debug container, say) must not hold back the others.
                 await tell(state, PODS, key, source.uid, "FailedMirror", error.message)
-                raise
-            self._super.pods.put(answer)
+                refused = error
+            else:
+                self._super.pods.put(answer)
+        if refused is not None:
+            raise refused
 
     async def _readiness(self, mirror_key: ObjectKey, pod: Object) -> None:
         """Declared readiness gates are the tenant's to set; the kubelet must see them."""

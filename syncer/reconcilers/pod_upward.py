@@ -145,6 +145,9 @@ class PodUpward:
         self, state: TenantState, key: ObjectKey, mirror_key: ObjectKey, source: TenantPod
     ) -> None:
         """There is no super pod. Its last state, if we saw it, is written before the end."""
+        if source.removed:
+            self._super.gone.pop(mirror_key, None)
+            return
         raw = self._super.gone.get(mirror_key, b"")
         view = pod_status.decode(raw) if raw else None
         seen = view is not None and _source_uid(view) == source.uid
@@ -159,6 +162,7 @@ class PodUpward:
         if not source.deleting and not ended:
             await self._write_vanished(state, key, source)
         await self._delete(state, key, source, 0)
+        source.removed = True
         self._super.gone.pop(mirror_key, None)
 
     async def _exists(self, mirror_key: ObjectKey) -> bool:

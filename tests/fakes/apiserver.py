@@ -2,23 +2,21 @@
 
 import asyncio
 import contextlib
-import json
 import ssl
-from collections.abc import Collection, Iterable
-from typing import Any
+from collections.abc import Collection
 
 import msgspec
-import yaml
 from aiohttp import web
 
 from kube.objects import Object, ObjectKey
 from kube.resources import Resource
 from tests.fakes import subresources
 from tests.fakes.faults import Answer, Call, Cut, CutWatch, Fault, Hang, Script, Slow, metadata_only
-from tests.fakes.status import StatusError, bad_request, unknown_path
+from tests.fakes.requests import decoded_body, delete_options, read_call
+from tests.fakes.status import StatusError, unknown_path
 from tests.fakes.storage import Storage
 from tests.fakes.targets import Target, parse_path
-from tests.fakes.verbs import APPLY, Verbs
+from tests.fakes.verbs import Verbs
 from tests.fakes.watch import Watch
 
 _HEALTH = ("/readyz", "/livez", "/healthz")
@@ -54,14 +52,13 @@ class FakeApiServer:
     async def start(self) -> None:
         """Listen on a free port, or on the one of before."""
         server = web.Server(self._handle, handler_cancellation=True, access_log=None)
-        self._runner = web.ServerRunner(server)
+        self._runner = web.ServerRunner(server, shutdown_timeout=0.01)
         await self._runner.setup()
         site = web.TCPSite(
             self._runner,
             "127.0.0.1",
             self._port,
             ssl_context=self._tls,
-            shutdown_timeout=0.01,
             reuse_address=True,
         )
         await site.start()
@@ -99,6 +96,10 @@ class FakeApiServer:
         """The object now, or None."""
         return self.verbs.storage.get(_target(resource, key).table, key)
 
+    def live(self, resource: Resource, key: ObjectKey) -> Object:
+        """The object now. Raises StatusError (404)."""
+        return self.verbs.get(_target(resource, key))
+
     def objects(self, resource: Resource, namespace: str = "") -> list[Object]:
         """All objects of a kind."""
         return self.verbs.storage.items(_target(resource, ObjectKey("", "")).table, namespace)
@@ -120,7 +121,7 @@ class FakeApiServer:
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         target = parse_path(request.rel_url.raw_path)
-        call = await _call(request, target)
+        call = await read_call(request, target)
         self.script.log.append(call)
         await self._answers.wait()
         fault = self.script.take(call)
@@ -175,25 +176,28 @@ class FakeApiServer:
         return _json(code, result)
 
     def _do(self, target: Target, call: Call) -> tuple[int, Object]:
-        verbs, verb = self.verbs, call.verb
-        if verb == "LIST":
-            return 200, verbs.list(target, call.query)
-        if verb == "DELETECOLLECTION":
-            return 200, verbs.delete_collection(target, call.query)
-        if verb == "GET":
-            return 200, verbs.get(target)
-        body = _decoded(call)
-        if verb == "POST" and target.subresource:
-            return subresources.post(verbs, target, body)
-        if verb == "POST":
-            return 201, verbs.create(target, body)
-        if verb == "PUT":
-            return 200, verbs.update(target, body)
-        if verb == "PATCH":
-            return verbs.patch(target, call.content_type, body, call.query)
-        if verb == "DELETE":
-            return 200, verbs.delete(target, _delete_options(call, body))
-        raise StatusError(405, "MethodNotAllowed", "the server does not allow this method")
+        verbs = self.verbs
+        match call.verb:
+            case "LIST":
+                result = verbs.list_objects(target, call.query)
+            case "DELETECOLLECTION":
+                result = verbs.delete_collection(target, call.query)
+            case "GET":
+                result = verbs.get(target)
+            case "POST" if target.subresource:
+                return subresources.post(verbs, target, decoded_body(call))
+            case "POST":
+                return 201, verbs.create(target, decoded_body(call))
+            case "PUT":
+                result = verbs.update(target, decoded_body(call))
+            case "PATCH":
+                return verbs.patch(target, call.content_type, decoded_body(call), call.query)
+            case "DELETE":
+                result = verbs.delete(target, delete_options(call, decoded_body(call)))
+            case _:
+                message = "the server does not allow this method on the requested resource"
+                raise StatusError(405, "MethodNotAllowed", message)
+        return 200, result
 
     async def _watch(
         self, request: web.BaseRequest, target: Target, call: Call, cut: CutWatch | None
@@ -232,54 +236,6 @@ class FakeApiServer:
 
 def _target(resource: Resource, key: ObjectKey, subresource: str = "") -> Target:
     return Target(resource.group, resource.version, resource.plural, *key, subresource)
-
-
-async def _call(request: web.BaseRequest, target: Target | None) -> Call:
-    query = dict(request.query)
-    verb = request.method
-    if target is not None and not target.name:
-        verb = {"GET": "LIST", "DELETE": "DELETECOLLECTION"}.get(verb, verb)
-    if query.get("watch") in ("1", "true"):
-        verb = "WATCH"
-    target = target or Target("", "", "")
-    return Call(
-        verb=verb,
-        path=request.rel_url.raw_path,
-        plural=target.plural,
-        namespace=target.namespace,
-        name=target.name,
-        subresource=target.subresource,
-        query=query,
-        content_type=request.headers.get("Content-Type", "").partition(";")[0],
-        accept=request.headers.get("Accept", ""),
-        user=_user(request),
-        body=await request.read(),
-    )
-
-
-def _user(request: web.BaseRequest) -> str:
-    if authorization := request.headers.get("Authorization"):
-        return authorization.removeprefix("Bearer ")
-    certificate = request.transport.get_extra_info("peercert") if request.transport else None
-    subject: Iterable[Any] = (certificate or {}).get("subject", ())
-    names = [value for relative in subject for name, value in relative if name == "commonName"]
-    return str(names[0]) if names else ""
-
-
-def _decoded(call: Call) -> Any:
-    try:
-        if call.content_type in APPLY:
-            return yaml.safe_load(call.body)
-        return json.loads(call.body) if call.body else {}
-    except (ValueError, yaml.YAMLError) as error:
-        raise bad_request(f"error decoding the body: {error}") from error
-
-
-def _delete_options(call: Call, body: Any) -> dict[str, Any]:
-    options = dict(body)
-    if seconds := call.query.get("gracePeriodSeconds"):
-        options["gracePeriodSeconds"] = int(seconds)
-    return options
 
 
 def _json(code: int, value: Object, headers: dict[str, str] | None = None) -> web.Response:

@@ -1,11 +1,16 @@
-"""The subresources that are actions: binding, eviction, token, scale of nothing else."""
+"""The subresources that are actions: binding, eviction, token."""
 
+import base64
+import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from kube.objects import Object
 from tests.fakes import patches, status
+from tests.fakes.clock import now
 from tests.fakes.targets import Target
-from tests.fakes.verbs import Verbs, now, token
+from tests.fakes.verbs import Verbs
 
 
 def post(verbs: Verbs, target: Target, body: Object) -> tuple[int, Object]:
@@ -69,7 +74,15 @@ def request_token(verbs: Verbs, target: Target, body: Object) -> Object:
         "metadata": {"name": target.name, "namespace": target.namespace},
         "spec": {"audiences": claims["aud"], "expirationSeconds": seconds} | spec,
         "status": {
-            "token": token(subject, expires, claims),
+            "token": _token(subject, expires, claims),
             "expirationTimestamp": now(seconds),
         },
     }
+
+
+def _token(subject: str, expires: datetime, claims: Mapping[str, Any]) -> str:
+    """A JSON web token with no valid signature."""
+    payload = {"sub": subject, "exp": int(expires.timestamp()), **claims}
+    parts = (json.dumps(part).encode() for part in ({"alg": "none"}, payload))
+    encoded = [base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts]
+    return ".".join([*encoded, "c2lnbmF0dXJl"])

@@ -1,17 +1,16 @@
 """What an API server does for each verb, in memory and without HTTP."""
 
-import base64
-import json
 import random
 import string
 import uuid
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from kube.objects import Object, ObjectKey
 from tests.fakes import patches, status, strategies
+from tests.fakes.clock import now
+from tests.fakes.deletions import Deletions, may_go
 from tests.fakes.selectors import selects
 from tests.fakes.storage import Storage, Table
 from tests.fakes.targets import CLUSTER_SCOPED, Target, listed
@@ -35,16 +34,12 @@ Admission = Callable[[Target, Object], None]
 """Sees each object before it is created; may change it, or raise StatusError."""
 
 
-def now(later: float = 0) -> str:
-    """The time as Kubernetes writes it."""
-    return (datetime.now(UTC) + timedelta(seconds=later)).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 class Verbs:
     """Reads and writes. A namespace that is deleted empties itself, as its controller would do it."""
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
+        self._deletions = Deletions(storage)
         self.admission: list[Admission] = []
         self._pages: dict[str, list[Object]] = {}
         self._applied: dict[tuple[Table, ObjectKey, str], Object] = {}
@@ -58,7 +53,7 @@ class Verbs:
             raise status.not_found(target.full_name, target.name)
         return found
 
-    def list(self, target: Target, query: Mapping[str, str]) -> Object:
+    def list_objects(self, target: Target, query: Mapping[str, str]) -> Object:
         """A list or a page of it; the pages of one list show one moment."""
         version, items, metadata = self.storage.revision, self._selected(target, query), {}
         if token := query.get("continue"):
@@ -137,21 +132,7 @@ class Verbs:
 
     def delete(self, target: Target, options: Mapping[str, Any]) -> Object:
         """Delete an object, at once or in its time. Raises 404, 409."""
-        old = self.get(target)
-        metadata = old["metadata"]
-        preconditions = options.get("preconditions") or {}
-        if (wanted := preconditions.get("uid", metadata["uid"])) != metadata["uid"]:
-            raise status.wrong_uid(target.full_name, target.name, wanted, metadata["uid"])
-        version = preconditions.get("resourceVersion", metadata["resourceVersion"])
-        if version != metadata["resourceVersion"]:
-            raise status.stale(target.full_name, target.name)
-        grace = _grace(target, old, options)
-        waits = grace > 0 or metadata.get("finalizers") or target.plural == "namespaces"
-        result = self._mark_deleted(target, old, grace) if waits else self._remove(target, old)
-        if waits or target.plural in _RETURNED_WHEN_DELETED:
-            return result
-        details = {"name": target.name, "kind": target.plural, "uid": metadata["uid"]}
-        return status.success(details)
+        return self._deletions.delete(target, self.get(target), options)
 
     def delete_collection(self, target: Target, query: Mapping[str, str]) -> Object:
         """Delete all that is selected."""
@@ -193,7 +174,8 @@ class Verbs:
         if found is None:
             raise status.not_found("namespaces", target.namespace)
         if "deletionTimestamp" in found["metadata"]:
-            why = f"unable to create new content in namespace {target.namespace} because it is being terminated"
+            where = f"namespace {target.namespace} because it is being terminated"
+            why = f"unable to create new content in {where}"
             raise status.forbidden(target.full_name, target.name, why)
 
     def _write(self, target: Target, old: Object, new: Object) -> Object:
@@ -207,8 +189,8 @@ class Verbs:
         result = strategies.merge_update(target, old, new)
         if result == old:
             return old  # a write that changes nothing makes no new version
-        if _may_go(target, result):
-            return self._remove(target, result)
+        if may_go(target, result):
+            return self._deletions.remove(target, result)
         return self.storage.write(target.table, target.key, result)
 
     def _apply(self, target: Target, body: Any, query: Mapping[str, str]) -> tuple[int, Object]:
@@ -228,67 +210,3 @@ class Verbs:
             result = self._write(target, old, new)
         self._applied[remembered] = body
         return code, result
-
-    def _mark_deleted(self, target: Target, old: Object, grace: int) -> Object:
-        metadata = old["metadata"]
-        if "deletionTimestamp" in metadata:
-            if grace >= metadata.get("deletionGracePeriodSeconds", 0):
-                return old
-        marked = {"deletionTimestamp": now(grace), "deletionGracePeriodSeconds": grace}
-        if "generation" in metadata:
-            marked["generation"] = metadata["generation"] + 1
-        obj = old | {"metadata": metadata | marked}
-        if target.plural == "namespaces":
-            obj["metadata"].pop("deletionGracePeriodSeconds")
-            obj["status"] = {"phase": "Terminating"}
-        written = self.storage.write(target.table, target.key, obj)
-        if target.plural == "namespaces":
-            self._empty_namespace(target.name)
-        return written
-
-    def _remove(self, target: Target, last: Object) -> Object:
-        gone = self.storage.remove(target.table, target.key, last)
-        if target.namespace:
-            self._finish_namespace(target.namespace)
-        return gone
-
-    def _empty_namespace(self, name: str) -> None:
-        for table, key in list(self.storage.in_namespace(name)):
-            if self.storage.get(table, key) is not None:
-                self.delete(Target(table.group, "v1", table.plural, *key), {})
-        self._finish_namespace(name)
-
-    def _finish_namespace(self, name: str) -> None:
-        target = Target("", "v1", "namespaces", "", name)
-        found = self.storage.get(target.table, target.key)
-        if found is None or "deletionTimestamp" not in found["metadata"]:
-            return
-        if not found["metadata"].get("finalizers") and not list(self.storage.in_namespace(name)):
-            self.storage.remove(target.table, target.key, found)
-
-
-def _grace(target: Target, old: Object, options: Mapping[str, Any]) -> int:
-    if target.plural != "pods":
-        return 0
-    if old["status"].get("phase") in ("Succeeded", "Failed") or not old["spec"].get("nodeName"):
-        return 0
-    asked = options.get("gracePeriodSeconds")
-    return int(old["spec"]["terminationGracePeriodSeconds"] if asked is None else asked)
-
-
-def _may_go(target: Target, obj: Object) -> bool:
-    metadata = obj["metadata"]
-    return (
-        "deletionTimestamp" in metadata
-        and not metadata.get("finalizers")
-        and not metadata.get("deletionGracePeriodSeconds")
-        and target.plural != "namespaces"
-    )
-
-
-def token(subject: str, expires: datetime, claims: Mapping[str, Any]) -> str:
-    """A JSON web token with no valid signature."""
-    payload = {"sub": subject, "exp": int(expires.timestamp()), **claims}
-    parts = (json.dumps(part).encode() for part in ({"alg": "none"}, payload))
-    encoded = [base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts]
-    return ".".join([*encoded, "c2lnbmF0dXJl"])

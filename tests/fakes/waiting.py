@@ -8,12 +8,12 @@ Found = TypeVar("Found")
 
 
 async def eventually(
-    condition: Callable[[], Found], what: str, seconds: float = 5.0, every: float = 0.005
+    condition: Callable[[], Found | None], what: str, seconds: float = 5.0, every: float = 0.005
 ) -> Found:
     """The first true value of ``condition``; fails, naming ``what``, if none comes in time."""
     try:
         async with asyncio.timeout(seconds):
-            while not (found := condition()):
+            while not (found := condition()):  # noqa: ASYNC110 - any state can be waited for
                 await asyncio.sleep(every)
             return found
     except TimeoutError:

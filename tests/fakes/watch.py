@@ -1,7 +1,7 @@
 """The streams of a watch: which changes a watcher sees, and as what."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 
 from kube.objects import Object
 from tests.fakes.faults import metadata_only
@@ -26,7 +26,7 @@ class Watch:
         self._seconds = float(query.get("timeoutSeconds") or 1800)
         self._partial = partial
 
-    async def events(self, bookmarks_due: Callable[[], int]) -> AsyncIterator[list[Object]]:
+    async def events(self, bookmarks_due: Callable[[], int]) -> AsyncGenerator[list[Object], None]:
         """Ends after the time that the client asked for.
 
         ``bookmarks_due`` counts the rounds of bookmarks so far: one is sent when it grows.
@@ -49,7 +49,7 @@ class Watch:
                 while True:
                     woken.clear()
                     batch = self._batch(since)
-                    since = self._storage.revision
+                    since = max(since, self._storage.revision)
                     if self._wants_bookmarks and bookmarks_due() > round_seen:
                         batch.append(self._bookmark(since))
                     round_seen = bookmarks_due()

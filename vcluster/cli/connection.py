@@ -96,6 +96,11 @@ class Target:
     def _own(self, environment: Mapping[str, str]) -> Source:
         paths = own_kubeconfigs(environment)
         if not any(path.is_file() for path in paths):
+            if self.context:
+                raise Failure(
+                    f"--context {self.context}: your kubeconfig {paths[0]} does not exist",
+                    "name another one with --kubeconfig",
+                )
             raise Failure(
                 "there is no super cluster to speak to: none runs locally, and "
                 f"{paths[0]} does not exist",

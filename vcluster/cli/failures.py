@@ -7,6 +7,11 @@ from vcluster.cli.output import Failure
 _STRICT = re.compile(r"^.* cannot be handled as a \w+: strict decoding error: ")
 _INVALID = re.compile(r'^[\w.]+ "[^"]*" is invalid: ')
 
+# What comes with every wrong field of a kind that has CEL rules.
+_UNCHECKED = re.compile(
+    r",? ?<nil>: Invalid value: null: some validation rules were not checked[^]]*"
+)
+
 
 def explain(error: Exception) -> Failure:
     """The sentence for an exception that no command has explained."""
@@ -21,4 +26,5 @@ def explain(error: Exception) -> Failure:
 def refusal(message: str) -> str:
     """What an API server refused, without the words around the field's path and the reason."""
     text = message.split(": ", 1)[-1] if re.match(r"^[A-Z]\w+: ", message) else message
-    return _INVALID.sub("", _STRICT.sub("", text)).strip()
+    text = _UNCHECKED.sub("", _INVALID.sub("", _STRICT.sub("", text))).strip()
+    return text[1:-1] if text.startswith("[") and text.endswith("]") else text

@@ -40,6 +40,7 @@ _SUMMARIES = {name: text for commands in COMMANDS.values() for name, text in com
 _MODULES = {name: f"vcluster.cli.{name}" for name in _SUMMARIES}
 _ATTRIBUTES = {"list": "list_tenants"}
 _INTERRUPTED = 130
+COMPLETE_VARIABLE = "_VC_COMPLETE"
 
 
 class LazyGroup(click.Group):
@@ -123,4 +124,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
     name = Path(sys.argv[0]).name
     # kubectl runs its plugin kubectl-vc for "kubectl vc": show what people typed.
     shown = "kubectl vc" if name == "kubectl-vc" else "vc"
-    program.main(args=arguments, prog_name=shown, complete_var="_VC_COMPLETE")
+    program.main(args=arguments, prog_name=shown, complete_var=COMPLETE_VARIABLE)

@@ -34,8 +34,12 @@ class SuperCluster(Cluster):
                 persist_config=False,
             )
         except Exception as error:  # The loader stumbles over bad files in every way there is.
-            message = f"the kubeconfig {source.kubeconfig} cannot be used: {_first_line(error)}"
-            raise Failure(message, "kubectl config view --kubeconfig shows its contexts") from error
+            known = isinstance(error, config.ConfigException | OSError)
+            why = _first_line(error) if known else "it is not a kubeconfig"
+            raise Failure(
+                f"{source.kubeconfig} cannot be used: {why}",
+                f"kubectl config view --kubeconfig {source.kubeconfig} shows what is in it",
+            ) from error
         return cls(configuration, source)
 
     def find(self, name: str, namespace: str) -> Object:

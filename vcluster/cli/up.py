@@ -55,6 +55,7 @@ class explained:  # noqa: N801
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         """Raises Failure in place of what we know."""
+        from vcluster.binaries import BinariesError
         from vcluster.control_plane.cluster import ApiError, Unreachable
         from vcluster.local.datastore import EtcdError
         from vcluster.local.options import OptionsError
@@ -64,6 +65,8 @@ class explained:  # noqa: N801
 
         if isinstance(error, OptionsError | StateError):
             raise Failure(str(error)) from error
+        if isinstance(error, BinariesError):
+            raise Failure(error.message, error.hint) from error
         if isinstance(error, NotReady | EtcdError | SupervisionError):
             raise Failure(str(error), "vc status and vc logs COMPONENT show more") from error
         if isinstance(error, ApiError | Unreachable):

@@ -85,14 +85,12 @@ def ensure(cluster: Cluster, manifests: Manifests, key: str, remembered: str, po
     raise ServiceRangeError("other tenants took every range that was tried; trying again")
 
 
-def remove(cluster: Cluster, key: str) -> list[str]:
-    """Ask for deletion of the tenant's ranges; the names of those that are not gone yet."""
-    selector = f"{api.TENANT_LABEL}={key}"
-    for found in cluster.list(SERVICE_CIDRS, selector=selector):
-        if "deletionTimestamp" not in found["metadata"]:
-            metadata = found["metadata"]
+def remove(cluster: Cluster, key: str) -> None:
+    """Ask for deletion of the tenant's ranges; each goes when no Service has an address of it."""
+    for found in cluster.list(SERVICE_CIDRS, selector=f"{api.TENANT_LABEL}={key}"):
+        metadata = found["metadata"]
+        if "deletionTimestamp" not in metadata:
             cluster.delete(SERVICE_CIDRS, metadata["name"], uid=metadata["uid"])
-    return [found["metadata"]["name"] for found in cluster.list(SERVICE_CIDRS, selector=selector)]
 
 
 def _owner(service_cidr: Object) -> str | None:

@@ -34,12 +34,10 @@ MODULES = {OPERATOR: "vcluster.operator", SYNCER: "syncer"}
 STOPPED_LAST = {ETCD: 2, API_SERVER: 1}
 
 # kwok holds a lease per node; a new kwok would wait until those of a killed one expire.
-KWOK_START = """\
-until "$1" --kubeconfig="$2" --request-timeout=5s delete leases --all -n kube-node-lease --wait=false
-do sleep 0.5; done >/dev/null
-shift 2
-exec "$@"
-"""
+KWOK_START = (
+    'until "$1" --kubeconfig="$2" --request-timeout=5s delete leases --all -n kube-node-lease'
+    ' --wait=false; do sleep 0.5; done >/dev/null; shift 2; exec "$@"'
+)
 
 
 def wanted(options: Options) -> tuple[str, ...]:

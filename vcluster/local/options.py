@@ -1,8 +1,11 @@
 """What a person can ask of the local super cluster; remembered, so that `vc up` alone repeats it."""
 
+import re
 from typing import Any
 
 import msgspec
+
+LABEL_VALUE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 
 
 class OptionsError(ValueError):
@@ -33,5 +36,11 @@ class Options(msgspec.Struct, frozen=True, omit_defaults=True):
                 raise OptionsError(msg)
         if not 0 <= options.pod_start_delay <= 600:
             msg = f"pod-start-delay is {options.pod_start_delay}, but must be 0 to 600 seconds"
+            raise OptionsError(msg)
+        if not LABEL_VALUE.fullmatch(options.gpu_product):
+            msg = (
+                f"gpu-product is {options.gpu_product!r}, but must be a label's value: "
+                "at most 63 letters, digits, '-', '_' or '.', no spaces"
+            )
             raise OptionsError(msg)
         return options

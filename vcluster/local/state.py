@@ -160,16 +160,26 @@ class State:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """One `vc up` or `vc down` at a time; freed when the process is killed."""
-        while True:
+        descriptor = None
+        while descriptor is None:
+            descriptor = self._lock()
+        try:
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _lock(self) -> int | None:
+        """The descriptor that holds the lock; None if the folder was deleted meanwhile."""
+        path = self.directory / "lock"
+        with contextlib.suppress(FileNotFoundError):
             host.private_directory(self.directory)
-            path = self.directory / "lock"
-            with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600)) as file:
-                fcntl.flock(file, fcntl.LOCK_EX)
-                # Somebody may have deleted the folder while we waited.
-                if not (path.exists() and path.stat().st_ino == os.fstat(file.fileno()).st_ino):
-                    continue
-                yield
-                return
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_ino == os.fstat(descriptor).st_ino:
+                    return descriptor
+            os.close(descriptor)
+        return None
 
     def purge(self) -> None:
         """Delete the folder, the record last, so that a killed purge can be repeated."""

@@ -26,7 +26,10 @@ class _UnixTransport(xmlrpc.client.Transport):
         self._path = path
 
     def make_connection(self, _host: Any) -> http.client.HTTPConnection:
-        return _UnixConnection(self._path)
+        connection = _UnixConnection(self._path)
+        # Where the base class looks for what it must close.
+        self._connection = None, connection
+        return connection
 
 
 def connect(path: Path) -> xmlrpc.client.ServerProxy:

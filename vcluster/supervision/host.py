@@ -19,6 +19,7 @@ from vcluster.supervision.program import MARK, inherited
 LOG = "supervisord.log"
 CONFIGURATION = "supervisord.conf"
 SOCKET = "supervisor.sock"
+DAEMON_MODULE = "vcluster.supervision.daemon"
 LOCKS = 64
 MAX_SOCKET_PATH = 90
 """A unix socket's path may have 107 bytes; supervisord adds its pid to it for a moment."""
@@ -126,7 +127,7 @@ def launch(directory: Path) -> None:
         socket=_escaped(_choose_socket(directory)), directory=_escaped(directory), user=user
     )
     write_private(directory / CONFIGURATION, text)
-    command = [sys.executable, "-m", "vcluster.supervision.daemon"]
+    command = [sys.executable, "-m", DAEMON_MODULE]
     command += ["-c", str(directory / CONFIGURATION)]
     environment = inherited() | {"PYTHONPATH": str(Path(__file__).parents[2])}
     with open(directory / LOG, "a", opener=_private_opener) as log:
@@ -151,6 +152,14 @@ def daemon(directory: Path) -> psutil.Process | None:
         return process if str(directory / CONFIGURATION) in process.cmdline() else None
     except (OSError, ValueError, psutil.Error):
         return None
+
+
+def is_launched(pid: int) -> bool:
+    """Whether a child of supervisord is more than a copy of it: it, or a wrapper, has begun."""
+    try:
+        return DAEMON_MODULE not in psutil.Process(pid).cmdline()
+    except psutil.Error:
+        return True
 
 
 def end_leftovers(directory: Path) -> None:

@@ -113,7 +113,9 @@ def quote(argument: str) -> str:
         raise ValueError(msg)
     if not argument:
         return "''"
-    return _PLAIN.sub(lambda match: "\\" + match[0], argument).replace("%", "%%")
+    quoted = _PLAIN.sub(lambda match: "\\" + match[0], argument).replace("%", "%%")
+    # The parser strips lines, also of white space that is escaped.
+    return f"{quoted}''" if argument[-1].isspace() else quoted
 
 
 def _render(group: str, program: Program, mark: str) -> str:

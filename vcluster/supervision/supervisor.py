@@ -183,10 +183,18 @@ class Supervisor:
     def _stop_all(self, names: Sequence[str]) -> None:
         """Stop sections side by side and wait until all have ended."""
         for name in names:
+            self._await_launch(name)
             self._call("supervisor.stopProcess", f"{name}:{name}", False, accept=_NOT_THERE)
         deadline = host.longest_stop(self._groups_directory) + STOP_MARGIN_SECONDS
         for name in names:
             self._wait(f"{name} ends", partial(self._has_ended, name), deadline)
+
+    def _await_launch(self, name: str) -> None:
+        # Between fork and exec a child of supervisord swallows the signal that should end it.
+        info = self._call("supervisor.getProcessInfo", f"{name}:{name}", accept=_NOT_THERE)
+        if info is not None and info["pid"]:
+            launched = partial(host.is_launched, info["pid"])
+            self._wait(f"{name} is launched", launched, START_TIMEOUT_SECONDS)
 
     def _has_ended(self, name: str) -> bool:
         info = self._call("supervisor.getProcessInfo", f"{name}:{name}", accept=_NOT_THERE)

@@ -273,8 +273,9 @@ def test_conditions_are_merged_by_type() -> None:
 
 
 def test_nothing_goes_up_while_the_type_changes() -> None:
-    mirror = a_mirror(a_service(**BALANCED)) | {"status": {"loadBalancer": GIVEN}}
-    assert service.to_tenant(mirror, a_service(**NODE_PORT), ACME) == []
+    source = a_service(ports=[a_port(80, nodePort=30001)], **NODE_PORT)
+    mirror = a_mirror(a_service())
+    assert service.to_tenant(mirror, source, ACME) == []
 
 
 def test_the_input_is_left_alone() -> None:

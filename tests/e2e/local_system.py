@@ -1,0 +1,140 @@
+"""A local super cluster for tests, driven as a person would: through ``vc`` and ``kubectl``."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+Object = dict[str, Any]
+T = TypeVar("T")
+
+
+def wait_for(what: str, condition: Callable[[], T | None], seconds: float = 60.0) -> T:
+    """The first value of ``condition`` that is true; AssertionError that names ``what``."""
+    deadline = time.monotonic() + seconds
+    while True:
+        if found := condition():
+            return found
+        assert time.monotonic() < deadline, f"waited {seconds:g} s in vain: {what}"
+        time.sleep(0.1)  # between two looks
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """An API server, through kubectl."""
+
+    kubectl_program: Path
+    kubeconfig: Path
+
+    def kubectl(self, *args: str, stdin: str = "", check: bool = True) -> str:
+        """What kubectl prints; AssertionError with its message if it fails and ``check``."""
+        done = subprocess.run(
+            [str(self.kubectl_program), *args],
+            input=stdin,
+            env={"KUBECONFIG": str(self.kubeconfig), "PATH": os.environ["PATH"], "HOME": "/"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        assert not check or done.returncode == 0, f"kubectl {' '.join(args)}: {done.stderr}"
+        return done.stdout if check else done.stdout + done.stderr
+
+    def apply(self, *objects: Object) -> None:
+        """Server-side strictness as any kubectl apply."""
+        self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(objects))
+
+    def get(self, kind: str, name: str, namespace: str = "default") -> Object | None:
+        """One object, or None."""
+        found = self.kubectl("get", kind, name, "-n", namespace, "--ignore-not-found", "-o", "json")
+        return json.loads(found) if found else None
+
+    def items(self, kind: str, *args: str) -> list[Object]:
+        """Objects; namespaces by ``-n`` or ``-A`` in ``args``."""
+        items: list[Object] = json.loads(self.kubectl("get", kind, *args, "-o", "json"))["items"]
+        return items
+
+    def events(self, name: str, namespace: str = "default") -> list[Object]:
+        """The events about an object of that name."""
+        selector = f"involvedObject.name={name}"
+        return self.items("events", "-n", namespace, "--field-selector", selector)
+
+
+@dataclass(frozen=True)
+class TenantCluster(Cluster):
+    """A tenant, as its admin sees it."""
+
+    name: str
+    key: str
+
+    def super_namespace(self, namespace: str = "default") -> str:
+        """The super namespace of one of the tenant's (short names only)."""
+        return f"{self.key}-{namespace}"
+
+
+class LocalSystem:
+    """``vc up`` in a state directory of its own."""
+
+    def __init__(self, state_directory: Path) -> None:
+        self.state_directory = state_directory
+
+    def vc(self, *args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a ``vc`` command against this system."""
+        done = subprocess.run(
+            [str(Path(sys.executable).parent / "vc"), *args],
+            env=os.environ | {"VC_STATE_DIR": str(self.state_directory)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=600,
+        )
+        assert not check or done.returncode == 0, f"vc {' '.join(args)}: {done.stderr}{done.stdout}"
+        return done
+
+    def up(self) -> None:
+        """Start; returns when all is ready."""
+        self.vc("up")
+
+    def purge(self) -> None:
+        """Stop and delete, whatever there is."""
+        self.vc("down", "--purge")
+
+    @property
+    def super(self) -> Cluster:
+        """The super cluster, as the provider's admin."""
+        state = self.state_directory
+        return Cluster(state / "bin/kubectl", state / "kubeconfig/admin.kubeconfig")
+
+    def create_tenant(self, name: str, *args: str) -> TenantCluster:
+        """Make a tenant and wait until it is ready."""
+        self.vc("create", name, *args)
+        return self.tenant(name)
+
+    def tenant(self, name: str, namespace: str = "tenants") -> TenantCluster:
+        """A tenant that is there."""
+        path = self.state_directory / f"test-{namespace}-{name}.kubeconfig"
+        self.vc("kubeconfig", name, "-n", namespace, "-o", str(path))
+        found = self.super.get("virtualcluster", name, namespace)
+        assert found is not None
+        return TenantCluster(
+            self.super.kubectl_program, path, name=name, key=found["status"]["tenantKey"]
+        )
+
+    def processes(self) -> list[Object]:
+        """The rows of ``vc status``."""
+        rows: list[Object] = json.loads(self.vc("status", "-o", "json").stdout)
+        return rows
+
+    def pid(self, group: str, name: str) -> int:
+        """The process id of a component; 0 while it is down."""
+        for row in self.processes():
+            if (row["group"], row["name"]) == (group, name):
+                return int(row["pid"] or 0)
+        raise AssertionError(f"there is no {name} in {group}")

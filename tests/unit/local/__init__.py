@@ -1,0 +1,1 @@
+"""The local super cluster's pure parts: options, nodes, programs, state."""

@@ -1,0 +1,125 @@
+"""The programs of the super cluster: what they are told, and what they must never do."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from syncer.settings import Settings as SyncerSettings
+from vcluster.local.components import CLUSTER, SERVICES, programs, wanted
+from vcluster.local.configuration import render_stages
+from vcluster.local.nodes import gpu_labels, wanted_nodes
+from vcluster.local.options import Options, OptionsError
+from vcluster.local.state import PORT_NAMES, State
+from vcluster.operator.settings import Settings as OperatorSettings
+from vcluster.supervision import Program
+
+PORTS = {name: 20000 + number for number, name in enumerate(PORT_NAMES)}
+STATE = State(Path("/state"))
+
+
+def by_name(options: Options) -> dict[str, Program]:
+    found = programs(STATE, PORTS, wanted(options), options.kubeconfig, {"kwok": "digest"})
+    return {program.name: program for program in found}
+
+
+def test_a_cluster_of_our_own_has_all_programs() -> None:
+    assert tuple(by_name(Options())) == CLUSTER + SERVICES
+
+
+def test_with_an_existing_cluster_only_the_datastore_and_ours_run() -> None:
+    found = by_name(Options(kubeconfig="/home/me/config"))
+    assert tuple(found) == ("etcd", *SERVICES)
+    assert found["operator"].environment["OPERATOR_SUPER_KUBECONFIG"] == "/home/me/config"
+    assert found["syncer"].environment["SYNCER_SUPER_KUBECONFIG"] == "/home/me/config"
+
+
+def test_nothing_listens_beyond_loopback() -> None:
+    found = by_name(Options())
+    for program in found.values():
+        for argument in program.command:
+            assert "0.0.0.0" not in argument
+    for name in ("kube-apiserver", "kube-controller-manager", "kube-scheduler"):
+        assert "--bind-address=127.0.0.1" in found[name].command
+    listens = [a for a in found["etcd"].command if a.startswith("--listen")]
+    assert len(listens) == 2
+    assert all("//127.0.0.1:" in argument for argument in listens)
+    # kwok serves nothing unless it is told where.
+    assert not [a for a in found["kwok"].command if "server-address" in a or "node-port" in a]
+
+
+def test_our_services_understand_their_environment() -> None:
+    found = by_name(Options())
+    assert OperatorSettings.from_environment(found["operator"].environment).etcd_endpoints
+    assert SyncerSettings.from_environment(found["syncer"].environment).super_kubeconfig
+
+
+def test_the_datastore_is_stopped_last() -> None:
+    found = by_name(Options())
+    order = sorted(found, key=lambda name: found[name].priority)
+    assert order[-2:] == ["kube-apiserver", "etcd"]
+
+
+def test_a_changed_digest_changes_the_program() -> None:
+    same = programs(STATE, PORTS, ["kwok"], "", {"kwok": "digest"})
+    other = programs(STATE, PORTS, ["kwok"], "", {"kwok": "another"})
+    assert same == [by_name(Options())["kwok"]]
+    assert same != other
+
+
+@pytest.mark.parametrize("options", [Options(), Options(cpu_nodes=0, gpu_nodes=2, gpus_per_node=8)])
+def test_nodes_are_as_asked_for(options: Options) -> None:
+    nodes = wanted_nodes(options)
+    gpu = [n for n in nodes if "nvidia.com/gpu" in n["status"]["capacity"]]
+    assert len(nodes) == options.cpu_nodes + options.gpu_nodes
+    assert len(gpu) == options.gpu_nodes
+    addresses = {n["status"]["addresses"][0]["address"] for n in nodes}
+    assert len(addresses) == len(nodes)
+    for node in gpu:
+        assert node["status"]["allocatable"]["nvidia.com/gpu"] == str(options.gpus_per_node)
+        assert node["metadata"]["labels"]["nvidia.com/gpu.count"] == str(options.gpus_per_node)
+
+
+@pytest.mark.parametrize(
+    ("product", "family", "memory"),
+    [
+        ("NVIDIA-H100-80GB-HBM3", "hopper", "81559"),
+        ("NVIDIA-A100-SXM4-40GB", "ampere", "40599"),
+        ("Something-Else", "unknown", "81559"),
+    ],
+)
+def test_gpu_labels_tell_the_product(product: str, family: str, memory: str) -> None:
+    labels = gpu_labels(product, 4)
+    assert labels["nvidia.com/gpu.product"] == product
+    assert labels["nvidia.com/gpu.family"] == family
+    assert labels["nvidia.com/gpu.memory"] == memory
+    assert labels["nvidia.com/gpu.present"] == "true"
+
+
+@pytest.mark.parametrize(
+    ("given", "word"),
+    [
+        ({"gpu_nodes": -1}, "gpu-nodes is -1"),
+        ({"cpu_nodes": 5000}, "between 0 and 1000"),
+        ({"pod_start_delay": -0.1}, "pod-start-delay is -0.1"),
+        ({"gpu_product": "NVIDIA H100"}, "gpu-product"),
+    ],
+)
+def test_bad_options_are_named(given: dict[str, object], word: str) -> None:
+    with pytest.raises(OptionsError, match=word):
+        Options().changed(given)
+
+
+def test_options_that_are_not_given_stay() -> None:
+    assert Options(gpu_nodes=2).changed({"cpu_nodes": 1}) == Options(gpu_nodes=2, cpu_nodes=1)
+
+
+def test_the_stages_take_the_delay() -> None:
+    stages = list(yaml.safe_load_all(render_stages(Options(pod_start_delay=2))))
+    running = next(s for s in stages if s["metadata"]["name"] == "pod-running")
+    assert running["spec"]["delay"] == {
+        "durationMilliseconds": 1200,
+        "jitterDurationMilliseconds": 2800,
+    }
+    names = [stage["metadata"]["name"] for stage in stages]
+    assert len(set(names)) == len(names)

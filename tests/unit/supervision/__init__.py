@@ -1,0 +1,1 @@
+"""Supervision, with a real supervisord and real processes."""

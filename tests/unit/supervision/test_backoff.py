@@ -1,0 +1,28 @@
+"""The back-off is bounded, on supervisord's own state machine; no process is started."""
+
+import time
+from types import SimpleNamespace
+
+from supervisor import events
+from supervisor.process import Subprocess
+from supervisor.states import ProcessStates
+
+from vcluster.supervision.backoff import MAX_BACKOFF_SECONDS, BackoffInterface
+
+
+def test_after_thirty_failures_it_is_tried_again_soon_and_all_are_counted() -> None:
+    before = events.callbacks[:]
+    try:
+        interface = BackoffInterface()
+        process = Subprocess(SimpleNamespace(name="g.a"))
+        for _ in range(30):
+            process.change_state(ProcessStates.STARTING)
+            process.change_state(ProcessStates.BACKOFF)
+        assert process.backoff == MAX_BACKOFF_SECONDS
+        assert process.delay - time.time() <= MAX_BACKOFF_SECONDS
+        # The first start was wanted; 29 were not.
+        assert interface.restarts() == {"g.a": 29}
+        events.notify(events.ProcessGroupRemovedEvent("g.a"))
+        assert interface.restarts() == {}
+    finally:
+        events.callbacks[:] = before

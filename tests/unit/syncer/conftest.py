@@ -1,0 +1,24 @@
+"""Fixtures: a world, with one tenant in step."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.unit.syncer.world import TenantCluster, World
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    """A super cluster without tenants; the syncer does not run yet."""
+    world = World()
+    await world.start()
+    yield world
+    await world.close()
+
+
+@pytest.fixture
+async def acme(world: World) -> TenantCluster:
+    """A tenant that is mirrored."""
+    cluster = await world.add_tenant("acme")
+    await world.start_syncer()
+    return cluster
