@@ -102,8 +102,9 @@ class DownwardReconciler:
             answer = await self._super.client.create(resource, mirror_key, encode(wanted))
         except AlreadyExists:
             live = await self._super.client.get(resource, mirror_key)
-            found = self._super.mirrors[resource.plural].put(live)
-            if found is None or _ours(found, state):
+            mirrors = self._super.mirrors[resource.plural]
+            if _ours(mirrors.read(live), state):
+                mirrors.put(live)
                 self._super.down.add(state.request(resource.plural, key))
                 return
             await self._foreign(state, resource, key, source.uid, mirror_key)

@@ -91,8 +91,10 @@ class PodDownward:
     async def _in_the_way(
         self, state: TenantState, key: ObjectKey, mirror_key: ObjectKey, source: TenantPod
     ) -> None:
-        found = self._super.pods.put(await self._super.client.get(PODS, mirror_key))
-        if found is None or (found.tenant == state.tenant.key and found.source_uid):
+        live = await self._super.client.get(PODS, mirror_key)
+        found = self._super.pods.read(live)
+        if found.source_uid and found.tenant == state.tenant.key:
+            self._super.pods.put(live)
             self._super.down.add(state.request(PODS.plural, key))
             return
         message = (

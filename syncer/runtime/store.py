@@ -64,6 +64,10 @@ class ObjectStore(Generic[E]):
             self._changed(key, before, entry, raw, False)
         return key
 
+    def read(self, raw: bytes) -> E:
+        """The entry that an object would have; it is not taken in."""
+        return self._decode(raw)[1]
+
     def put(self, raw: bytes) -> E | None:
         """Take in the answer to a write of ours, ahead of the watch; the entry that holds now."""
         key, entry = self._decode(raw)

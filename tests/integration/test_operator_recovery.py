@@ -106,12 +106,6 @@ def test_deleted_though_its_api_server_never_came_up_nothing_is_left(
 
 
 @pytest.fixture(scope="module")
-def operator(super_cluster: SuperCluster) -> Iterator[OperatorProcess]:
-    with running_operator(super_cluster) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def tenant(super_cluster: SuperCluster, operator: OperatorProcess) -> Iterator[TenantUnderTest]:
     created = create(super_cluster, "drifting")
     created.wait_until_ready()

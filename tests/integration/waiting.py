@@ -11,7 +11,7 @@ Result = TypeVar("Result")
 POLL_SECONDS = 0.1
 
 
-def eventually(what: str, condition: Callable[[], Result], seconds: float = 60.0) -> Result:
+def eventually(what: str, condition: Callable[[], Result | None], seconds: float = 60.0) -> Result:
     """The first true result. Refusals and silence of API servers count as not yet."""
     deadline = time.monotonic() + seconds
     problem = ""

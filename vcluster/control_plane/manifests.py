@@ -1,5 +1,7 @@
 """Templates and values become Kubernetes objects; a missing value fails here, not in a cluster."""
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,22 @@ class Manifests:
             autoescape=False,
             keep_trailing_newline=True,
         )
-        self._environment.policies["json.dumps_kwargs"] = {"sort_keys": True, "ensure_ascii": True}
+        self._environment.policies["json.dumps_function"] = _scalar
 
     def render(self, template: str, **values: Any) -> list[Object]:
         """The objects of one template. Raises jinja2.UndefinedError, yaml.YAMLError."""
         text = self._environment.get_template(template).render(values)
         return [obj for obj in yaml.load_all(text, yaml.CSafeLoader) if obj]
+
+
+def _scalar(value: Any, **_: Any) -> str:
+    """JSON that YAML reads as the same value: YAML knows no surrogate pairs."""
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True, default=_refuse)
+    return re.sub("[^\x20-\x7e]", lambda match: f"\\U{ord(match[0]):08x}", text)
+
+
+def _refuse(value: Any) -> str:
+    """Called for what JSON cannot hold. A missing value says its name."""
+    if isinstance(value, jinja2.Undefined):
+        return str(value)  # raises UndefinedError
+    raise TypeError(f"{type(value).__name__} is no value for a template")

@@ -170,8 +170,11 @@ class State:
 
     def _lock(self) -> int | None:
         """The descriptor that holds the lock; None if the folder was deleted meanwhile."""
+        if self.directory.is_file():
+            msg = f"{self.directory} is a file, but must be a folder"
+            raise StateError(msg)
         path = self.directory / "lock"
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError, FileExistsError):
             host.private_directory(self.directory)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
             fcntl.flock(descriptor, fcntl.LOCK_EX)

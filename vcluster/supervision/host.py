@@ -146,12 +146,20 @@ def daemon(directory: Path) -> psutil.Process | None:
     """The living supervisord of this folder, whether it answers or not."""
     try:
         process = psutil.Process(int((directory / "supervisord.pid").read_text()))
-        if process.status() == psutil.STATUS_ZOMBIE:
+        if has_ended(process):
             return None
         # After a restart of the machine the number may be anybody's.
         return process if str(directory / CONFIGURATION) in process.cmdline() else None
     except (OSError, ValueError, psutil.Error):
         return None
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Whether a process is gone, or only waits to be reaped."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def is_launched(pid: int) -> bool:

@@ -64,7 +64,7 @@ class Supervisor:
             # One that is busy, or about to end, is given time: killing it kills all it runs.
             self._wait(
                 "supervisord answers or ends (vc down ends one that hangs)",
-                lambda: self.is_running() or not host.daemon(self._directory),
+                lambda: self.is_running() or host.daemon(self._directory) is None,
                 START_TIMEOUT_SECONDS,
             )
             if self.is_running():
@@ -78,12 +78,14 @@ class Supervisor:
         if not self._directory.is_dir():
             return
         with host.locked(self._directory, "supervisord"):
-            if self.is_running():
+            # Before it ends: its pid file goes earlier than itself.
+            daemon = host.daemon(self._directory)
+            if daemon is not None and self.is_running():
                 with contextlib.suppress(SupervisionError):
                     self._stop_by_priority()
                 with contextlib.suppress(SupervisionError):
                     self._call("supervisor.shutdown")
-                self._wait("supervisord ends", lambda: not host.daemon(self._directory), 30.0)
+                self._wait("supervisord ends", partial(host.has_ended, daemon), 30.0)
             host.end_leftovers(self._directory)
 
     def is_running(self) -> bool:

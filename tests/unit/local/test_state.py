@@ -52,6 +52,12 @@ def test_a_folder_of_somebody_else_is_not_used_and_not_deleted(tmp_path: Path) -
     assert (tmp_path / "thesis.txt").exists()
 
 
+def test_a_file_in_the_place_of_the_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "x").touch()
+    with pytest.raises(StateError, match="is a file"), State(tmp_path / "x").locked():
+        pass
+
+
 def test_purge_deletes_everything_and_may_be_repeated(tmp_path: Path) -> None:
     state = State(tmp_path / "x")
     with state.locked():
@@ -86,8 +92,8 @@ def test_the_lock_excludes_and_survives_a_purge(tmp_path: Path) -> None:
         with State(tmp_path / "x").locked():
             inside.append(name)
             assert len(inside) == 1
-            State(tmp_path / "x").purge()
             inside.remove(name)
+            State(tmp_path / "x").purge()
 
     threads = [threading.Thread(target=hold, args=(str(n),)) for n in range(8)]
     for thread in threads:

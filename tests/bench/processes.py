@@ -1,0 +1,74 @@
+"""CPU and memory of the system's processes, by program."""
+
+import contextlib
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import psutil
+
+from vcluster.local.components import GROUP
+from vcluster.supervision import ProcessStatus
+
+GENERATOR = "load generator"
+SYNCER = "syncer"
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one process has used up to now."""
+
+    program: str
+    pid: int
+    cpu_seconds: float
+    rss_bytes: int
+
+
+Usages = Mapping[int, Usage]
+"""By process id."""
+
+
+def program_of(group: str, name: str) -> str:
+    """The name under which a supervised process is reported."""
+    return name if group == GROUP and name != "kube-apiserver" else f"{_owner(group)} {name}"
+
+
+def _owner(group: str) -> str:
+    return "super" if group == GROUP else "tenant"
+
+
+def measure(statuses: Iterable[ProcessStatus]) -> dict[int, Usage]:
+    """The usage of each supervised process that runs, and of this process itself."""
+    named = {status.pid: program_of(status.group, status.name) for status in statuses if status.pid}
+    usages = {}
+    for pid, program in (named | {os.getpid(): GENERATOR}).items():
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(pid)
+            times = process.cpu_times()
+            usages[pid] = Usage(
+                program, pid, times.user + times.system, process.memory_info().rss
+            )
+    return usages
+
+
+def cpu_seconds(before: Usages, after: Usages) -> dict[str, float]:
+    """CPU seconds by program between two measurements. A process born between counts whole."""
+    total: dict[str, float] = {}
+    for pid, usage in after.items():
+        earlier = before[pid].cpu_seconds if pid in before else 0.0
+        total[usage.program] = total.get(usage.program, 0.0) + usage.cpu_seconds - earlier
+    return total
+
+
+def restarted(before: Usages, after: Usages) -> list[str]:
+    """The programs of which a process ended between two measurements."""
+    return sorted({usage.program for pid, usage in before.items() if pid not in after})
+
+
+def rss_mib(usages: Usages) -> dict[str, float]:
+    """Resident memory by program, in MiB; of several processes of one program, their mean."""
+    found: dict[str, list[int]] = {}
+    for usage in usages.values():
+        found.setdefault(usage.program, []).append(usage.rss_bytes)
+    return {program: sum(sizes) / len(sizes) / MIB for program, sizes in found.items()}

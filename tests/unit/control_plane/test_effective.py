@@ -1,0 +1,72 @@
+"""A tenant may tighten its class, never loosen it."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vcluster.control_plane.effective import NODES_MODES, POD_SECURITY, InvalidSpec, effective
+
+STANDARD: dict[str, Any] = {"spec": {}}
+
+
+def a_class(**spec: Any) -> dict[str, Any]:
+    return {"spec": spec}
+
+
+def test_defaults() -> None:
+    assert effective({}, STANDARD) == {
+        "nodes": {"mode": "all", "selector": {}},
+        "policy": {"podSecurity": "baseline"},
+        "scheduling": {"weight": 1},
+    }
+
+
+@given(st.sampled_from(POD_SECURITY), st.sampled_from(POD_SECURITY))
+def test_pod_security_is_never_looser_than_the_class(wanted: str, limit: str) -> None:
+    spec, limits = {"policy": {"podSecurity": wanted}}, a_class(policy={"podSecurity": limit})
+    if POD_SECURITY.index(wanted) >= POD_SECURITY.index(limit):
+        assert effective(spec, limits)["policy"]["podSecurity"] == wanted
+    else:
+        with pytest.raises(InvalidSpec, match=r"spec\.policy\.podSecurity.*must be"):
+            effective(spec, limits)
+
+
+@given(st.sampled_from(NODES_MODES), st.sampled_from(NODES_MODES))
+def test_no_more_nodes_are_shown_than_the_class_shows(wanted: str, limit: str) -> None:
+    spec, limits = {"nodes": {"mode": wanted}}, a_class(nodes={"mode": limit})
+    if wanted == "all" and limit == "used":
+        with pytest.raises(InvalidSpec, match=r"spec\.nodes\.mode"):
+            effective(spec, limits)
+    else:
+        assert effective(spec, limits)["nodes"]["mode"] == wanted
+
+
+def test_selectors_add_up() -> None:
+    spec = {"nodes": {"selector": {"zone": "a"}}}
+    limits = a_class(nodes={"selector": {"pool": "gpu"}})
+    assert effective(spec, limits)["nodes"]["selector"] == {"pool": "gpu", "zone": "a"}
+
+
+def test_a_selector_cannot_leave_the_classs_pool() -> None:
+    spec = {"nodes": {"selector": {"pool": "cpu"}}}
+    with pytest.raises(InvalidSpec, match=r"spec\.nodes\.selector\[pool\].*'gpu'"):
+        effective(spec, a_class(nodes={"selector": {"pool": "gpu"}}))
+
+
+@given(st.integers(1, 100), st.integers(1, 100))
+def test_the_class_bounds_the_weight(weight: int, maximum: int) -> None:
+    limits = a_class(scheduling={"weight": 1, "maximumWeight": maximum})
+    spec = {"scheduling": {"weight": weight}}
+    if weight <= maximum:
+        assert effective(spec, limits)["scheduling"]["weight"] == weight
+    else:
+        with pytest.raises(InvalidSpec, match=f"at most {maximum}"):
+            effective(spec, limits)
+
+
+def test_an_unknown_class_is_named() -> None:
+    with pytest.raises(InvalidSpec, match=r"spec\.className: there is no .*'gold'") as caught:
+        effective({"className": "gold"}, None)
+    assert caught.value.reason == "ClassNotFound"

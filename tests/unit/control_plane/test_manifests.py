@@ -1,0 +1,59 @@
+"""Templates: strict about values, and no value breaks the YAML."""
+
+import jinja2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vcluster import api
+from vcluster.assets import templates_directory
+from vcluster.control_plane.apply import contains
+from vcluster.control_plane.manifests import Manifests
+from vcluster.control_plane.resources import APPLIED
+
+MANIFESTS = Manifests(templates_directory())
+ROOT = "control-plane/root-namespace.yaml.j2"
+
+
+@given(st.text(max_size=40))
+def test_a_value_stays_a_value(name: str) -> None:
+    [namespace] = MANIFESTS.render(
+        ROOT, key="key", bucket="1", namespace="tenants", name=name, uid="uid"
+    )
+    assert namespace["metadata"]["annotations"][api.OWNER_NAME_ANNOTATION] == name
+
+
+def test_a_missing_value_fails() -> None:
+    with pytest.raises(jinja2.UndefinedError):
+        MANIFESTS.render(ROOT, key="key")
+
+
+def test_the_root_namespace_is_marked() -> None:
+    [namespace] = MANIFESTS.render(
+        ROOT, key="team-a-1", bucket="7", namespace="tenants", name="team-a", uid="uid"
+    )
+    metadata = namespace["metadata"]
+    assert metadata["labels"][api.TENANT_LABEL] == "team-a-1"
+    assert metadata["labels"][api.BUCKET_LABEL] == "7"
+    assert metadata["annotations"][api.OWNER_UID_ANNOTATION] == "uid"
+    assert metadata["annotations"][api.OWNER_NAMESPACE_ANNOTATION] == "tenants"
+
+
+def test_every_bootstrap_object_is_of_a_kind_that_the_operator_applies() -> None:
+    for path in (templates_directory() / "tenant").glob("*.j2"):
+        for obj in MANIFESTS.render(f"tenant/{path.name}", admin_group="a", syncer_group="s"):
+            assert (obj["apiVersion"], obj["kind"]) in APPLIED
+
+
+@pytest.mark.parametrize(
+    ("live", "wanted", "expected"),
+    [
+        ({"a": 1, "added": 2}, {"a": 1}, True),
+        ({"a": {"b": [1, {"c": 2, "added": 3}]}}, {"a": {"b": [1, {"c": 2}]}}, True),
+        ({"a": [1, 2]}, {"a": [1]}, False),
+        ({}, {"a": None}, False),
+        (None, {"a": 1}, False),
+    ],
+)
+def test_contains(live: object, wanted: object, expected: bool) -> None:
+    assert contains(live, wanted) is expected
