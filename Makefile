@@ -23,7 +23,7 @@ binaries: $(STAMP)
 	@$(BIN)/vc binaries get
 
 demo: binaries ## Bring up the local super cluster with two tenants that run pods, and show both sides
-	@$(BIN)/python -m vcluster.local.demo
+	@$(BIN)/python examples/demo.py
 
 check: $(STAMP) ## Lint, format, types, import layers
 	@$(BIN)/ruff check .

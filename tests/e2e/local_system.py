@@ -85,10 +85,13 @@ class LocalSystem:
     def __init__(self, state_directory: Path) -> None:
         self.state_directory = state_directory
 
-    def vc(self, *args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def vc(
+        self, *args: str, check: bool = True, stdin: str = ""
+    ) -> subprocess.CompletedProcess[str]:
         """Run a ``vc`` command against this system."""
         done = subprocess.run(
             [str(Path(sys.executable).parent / "vc"), *args],
+            input=stdin,
             env=os.environ | {"VC_STATE_DIR": str(self.state_directory)},
             capture_output=True,
             text=True,

@@ -54,7 +54,7 @@ def apply_definitions(cluster: Cluster, wait: Wait) -> None:
 
         def established(name: str = name) -> bool:
             found = cluster.get(DEFINITIONS, name) or {}
-            conditions = found.get("status", {}).get("conditions", [])
+            conditions = found.get("status", {}).get("conditions") or []
             return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
 
         wait(f"definition {name} is established", established, 30.0)
@@ -94,7 +94,7 @@ def nodes_ready(cluster: Cluster, names: list[str]) -> bool:
     ready = {
         node["metadata"]["name"]
         for node in cluster.list(resources.NODES, selector=LABEL)
-        for condition in node.get("status", {}).get("conditions", [])
+        for condition in node.get("status", {}).get("conditions") or []
         if condition["type"] == "Ready" and condition["status"] == "True"
     }
     return ready.issuperset(names)
