@@ -209,9 +209,9 @@ def run(
         stderr=subprocess.PIPE if quiet or expect_failure else None,
         check=False,
     )
-    if not quiet:
-        if output := (done.stdout + (done.stderr or "")).rstrip():
-            print(output, flush=True)
+    output = (done.stdout + (done.stderr or "")).rstrip()
+    if output and not quiet:
+        print(output, flush=True)
     if bool(done.returncode) is not expect_failure:
         sys.exit(f"{shlex.join(shown)}: exit code {done.returncode}\n{done.stderr or ''}")
     return done.stdout + (done.stderr or "")

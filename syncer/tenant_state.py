@@ -122,8 +122,11 @@ class TenantState:
         request = self.request(plural, key)
         if after is None and before and raw:
             self.deleted[request] = before.uid
-        if not own:
-            self.super.down.add(request)
+        if own:
+            return
+        self.super.down.add(request)
+        if self.super.downward[plural].to_tenant is not None:
+            self.super.up.add(request)  # the tenant may have undone what the super cluster decided
 
     def _copy_changed(
         self,

@@ -72,7 +72,7 @@ class DownwardReconciler:
             await self._remove(state, kind.resource, key, mirror_key, mirror)
         elif mirror is None:
             await self._create(state, kind, key, source, mirror_key, wanted)
-        elif not _ours(mirror, state):
+        elif not _ours(mirror, state, key):
             await self._foreign(state, kind.resource, key, source.uid, mirror_key)
         elif mirror.source_uid != source.uid:
             # Deleted and created again under the same name: its DELETED event brings us back.
@@ -163,7 +163,7 @@ class DownwardReconciler:
     async def _unused(
         self, state: TenantState, kind: DownwardKind, key: ObjectKey, mirror: Entry | None
     ) -> None:
-        if mirror is None or not _ours(mirror, state):
+        if mirror is None or not _ours(mirror, state, key):
             return
         plural = kind.resource.plural
         if all(state.usage.knows(pod) for pod in state.pods.keys()):
@@ -182,7 +182,7 @@ class DownwardReconciler:
     ) -> None:
         state.told.pop((resource.plural, key), None)
         deleted = state.deleted.pop(state.request(resource.plural, key), "")
-        if mirror is None or not _ours(mirror, state) or mirror.deleting:
+        if mirror is None or not _ours(mirror, state, key) or mirror.deleting:
             return
         if deleted != mirror.source_uid and await self._still_there(state, resource, key, mirror):
             return
@@ -229,5 +229,6 @@ def require_namespace(super_state: SuperState, state: TenantState, namespace: st
         raise Waiting(NAMESPACES.plural, source)
 
 
-def _ours(mirror: Entry, state: TenantState) -> bool:
-    return bool(mirror.source_uid) and mirror.tenant == state.tenant.key
+def _ours(mirror: Entry, state: TenantState, key: ObjectKey) -> bool:
+    """It mirrors this very object; two of the tenant's names may lead to one mirror's."""
+    return bool(mirror.source_uid) and (mirror.tenant, mirror.source) == (state.tenant.key, key)

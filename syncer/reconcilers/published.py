@@ -31,6 +31,8 @@ class PublishedReconciler:
             except AlreadyExists:
                 answer = await state.client.get(kind.resource, key)
             state.copies[plural].put(answer)
+            # Admission adds to what we asked for: a new node gets the taint not-ready.
+            await self._update(state, kind, key, decode_object(answer), wanted)
         else:
             await self._update(state, kind, key, decode_object(copy.raw), wanted)
 

@@ -28,7 +28,7 @@ def kubectl(local: LocalSystem, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 def passing(local: LocalSystem) -> Iterator[str]:
     """The name of a tenant of this module alone, which may be anything but is deleted."""
     yield "passing"
-    local.vc("delete", "passing", "--ignore-not-found")
+    local.vc("delete", "passing", "--ignore-not-found", "--no-wait")
 
 
 def test_create_tells_its_progress_and_delete_leaves_nothing(
@@ -171,7 +171,6 @@ def test_ctrl_c_while_waiting_is_no_traceback(local: LocalSystem, passing: str) 
     _, told = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "Traceback" not in told
-    local.vc("delete", passing)
 
 
 def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:

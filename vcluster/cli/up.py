@@ -40,8 +40,13 @@ def up(state_dir: Path | None, foreground: bool, kubeconfig: Path | None, **opti
     if kubeconfig is not None:
         given["kubeconfig"] = str(kubeconfig.absolute())
     state = State.find(state_dir)
-    with explained():
-        bring_up(state, given, say)
+    try:
+        with explained():
+            bring_up(state, given, say)
+    except KeyboardInterrupt:
+        if foreground:
+            _stop(state)
+        raise
     say(f"Up. KUBECONFIG={state.super_kubeconfig()} is the super cluster's administrator.")
     if foreground:
         _stay(state)
@@ -76,12 +81,16 @@ class explained:  # noqa: N801
 def _stay(state: Any) -> None:
     import signal
 
-    from vcluster.local.down import down
-
     say("Ctrl-C stops it.")
     wanted = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
     signal.pthread_sigmask(signal.SIG_BLOCK, wanted)
     signal.sigwait(wanted)
+    _stop(state)
+
+
+def _stop(state: Any) -> None:
+    from vcluster.local.down import down
+
     say("stopping")
     with explained():
         down(state, purge=False)

@@ -34,18 +34,24 @@ def converge(cluster: Cluster, wanted: Iterable[Object], executor: Executor) -> 
     return [changed for changed in executor.map(one, wanted) if changed]
 
 
-def converge_listed(
-    cluster: Cluster, live: Iterable[Object], wanted: Iterable[Object], executor: Executor
-) -> list[str]:
-    """As ``converge``, with the live objects (all of one namespace and kind) at hand."""
+def different(live: Iterable[Object], wanted: Iterable[Object]) -> list[Object]:
+    """Those wanted objects that the list (of one kind and namespace) lacks, or has otherwise."""
     by_name = {obj["metadata"]["name"]: obj for obj in live}
-    different = [obj for obj in wanted if not contains(by_name.get(obj["metadata"]["name"]), obj)]
-    list(
-        executor.map(
-            lambda obj: cluster.apply(APPLIED[obj["apiVersion"], obj["kind"]], obj), different
-        )
-    )
-    return [f"{obj['kind']}/{obj['metadata']['name']}" for obj in different]
+    return [
+        obj
+        for obj in wanted
+        if not contains(by_name.get(obj["metadata"]["name"]), _without_type(obj))
+    ]
+
+
+def apply_all(cluster: Cluster, wanted: Iterable[Object], executor: Executor) -> list[str]:
+    """Apply objects, at once; which they were, as ``Kind/name``. Raises ApiError."""
+
+    def one(obj: Object) -> str:
+        cluster.apply(APPLIED[obj["apiVersion"], obj["kind"]], obj)
+        return f"{obj['kind']}/{obj['metadata']['name']}"
+
+    return list(executor.map(one, wanted))
 
 
 def _without_type(obj: Object) -> Object:

@@ -177,7 +177,8 @@ class Pass:
             self._fail("ProcessesNotStarted", str(error))
         # The programs take seconds to start; the Secrets are written meanwhile.
         wanted = secrets_of(plan.key, plan.name, plan.server, plan.credentials)
-        written = apply.converge_listed(provider.cluster, self._secrets, wanted, provider.executor)
+        changed = apply.different(self._secrets, wanted)
+        written = apply.apply_all(provider.cluster, changed, provider.executor)
         if written:
             log.info("secrets written", tenant=plan.key, secrets=written)
         record.fields["serviceCIDR"] = plan.service_cidr

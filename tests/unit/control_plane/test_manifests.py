@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from vcluster import api
 from vcluster.assets import templates_directory
-from vcluster.control_plane.apply import contains
+from vcluster.control_plane.apply import contains, different
 from vcluster.control_plane.manifests import Manifests
 from vcluster.control_plane.resources import APPLIED
 
@@ -57,3 +57,16 @@ def test_every_bootstrap_object_is_of_a_kind_that_the_operator_applies() -> None
 )
 def test_contains(live: object, wanted: object, expected: bool) -> None:
     assert contains(live, wanted) is expected
+
+
+def test_what_a_list_holds_already_is_not_applied_again() -> None:
+    wanted = [
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": {"key": "dGhl"}}
+        for name in ("same", "changed", "missing")
+    ]
+    # Items of a list carry no apiVersion and kind.
+    listed = [
+        {"metadata": {"name": "same", "uid": "1"}, "data": {"key": "dGhl", "other": ""}},
+        {"metadata": {"name": "changed", "uid": "2"}, "data": {"key": "b3RoZXI="}},
+    ]
+    assert [obj["metadata"]["name"] for obj in different(listed, wanted)] == ["changed", "missing"]
