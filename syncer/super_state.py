@@ -113,11 +113,13 @@ class SuperState:
             seen = before.status, before.node, before.deleting
             if seen == (after.status, after.node, after.deleting):
                 return
+            # Also in the answer to a write of ours: the watch will not tell it a second time.
+        elif own:
+            return  # just created
         elif (source := state.pods.get(pod.source)) is None or source.uid != after.source_uid:
             self.down.add(request)
-        if not own:
-            self.newest[key] = raw
-            self.up.add(request)
+        self.newest[key] = raw
+        self.up.add(request)
 
     def _mirror_changed(
         self,

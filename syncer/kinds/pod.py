@@ -11,13 +11,14 @@ from kube.objects import Object
 from kube.resources import PODS
 from syncer.kinds.mirror import Refused, digest, super_metadata
 from syncer.kinds.pod_containers import container
-from syncer.kinds.pod_placement import affinity
+from syncer.kinds.pod_placement import affinity, node_selector, without_merged_keys
 from syncer.kinds.pod_volumes import volume
 from vcluster import api
 from vcluster.api import Tenant
 
 RESOURCE = PODS
 CLUSTER_DOMAIN = "cluster.local"
+MAX_SERVERS, MAX_SEARCHES, MAX_SEARCH_CHARACTERS = 3, 32, 2048
 
 # Belong to the tenant's own control plane, or name things that only exist there.
 TENANT_ONLY = (
@@ -65,11 +66,17 @@ def to_super(pod: Object, tenant: Tenant, offers: Offers) -> Object:
         ]
     if placed := affinity(spec.get("affinity"), spec.get("nodeName"), tenant):
         wanted["affinity"] = placed
+    if nodes := node_selector(spec.get("nodeSelector"), tenant):
+        wanted["nodeSelector"] = nodes
+    if spread := spec.get("topologySpreadConstraints"):
+        wanted["topologySpreadConstraints"] = [without_merged_keys(item) for item in spread]
     wanted |= dns(spec, namespace, tenant)
     wanted |= {"serviceAccountName": "default", "automountServiceAccountToken": False}
     marked = pod_metadata(pod, tenant)
     annotations = marked["annotations"] | pod_marks(pod)
-    annotations[api.DIGEST_ANNOTATION] = mutable_digest(pod, tenant)
+    # Debug containers only come in an update: the digest says that they are not there yet.
+    created = pod | {"spec": spec | {"ephemeralContainers": []}}
+    annotations[api.DIGEST_ANNOTATION] = mutable_digest(created, tenant)
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -149,9 +156,10 @@ def dns(spec: Object, namespace: str, tenant: Tenant) -> Object:
     options = own.get("options") or []
     if not any(option.get("name") == "ndots" for option in options):
         options = [{"name": "ndots", "value": "5"}, *options]
+    # What is beyond the limits the kubelet would leave out; with policy None it is refused.
     config = own | {
-        "nameservers": _unique([tenant.dns_address, *(own.get("nameservers") or ())]),
-        "searches": _unique([*searches, *(own.get("searches") or ())]),
+        "nameservers": _unique([tenant.dns_address, *(own.get("nameservers") or ())])[:MAX_SERVERS],
+        "searches": _searches([*searches, *(own.get("searches") or ())]),
         "options": options,
     }
     return {"dnsPolicy": "None", "dnsConfig": config}
@@ -179,6 +187,13 @@ def token_requests(pod: Object) -> list[TokenRequest]:
                 seconds = asked.get("expirationSeconds") or 3600
                 found[TokenRequest(asked.get("audience", ""), seconds)] = None
     return list(found)
+
+
+def _searches(wanted: Sequence[str]) -> list[str]:
+    domains = _unique(wanted)[:MAX_SEARCHES]
+    while len(" ".join(domains)) > MAX_SEARCH_CHARACTERS:
+        domains.pop()
+    return domains
 
 
 def _unique(values: Sequence[str]) -> list[str]:

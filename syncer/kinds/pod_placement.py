@@ -3,6 +3,7 @@
 from typing import Any
 
 from kube.objects import Object
+from syncer.kinds.mirror import Refused
 from vcluster import api
 from vcluster.api import Tenant, super_namespace
 
@@ -17,6 +18,40 @@ def affinity(own: Object | None, node_name: str | None, tenant: Tenant) -> Objec
         # The tenant named a node: the super cluster's scheduler decides, within that wish.
         wanted["nodeAffinity"] = _only_on(node_name, wanted.get("nodeAffinity") or {})
     return wanted
+
+
+def node_selector(own: Object | None, tenant: Tenant) -> Object:
+    """The super pod's node selector: the tenant's wish within its pool of nodes. Raises Refused."""
+    for key, value in (own or {}).items():
+        if tenant.node_selector.get(key, value) != value:
+            raise Refused(
+                "spec.nodeSelector",
+                "OutsideNodePool",
+                f"{key}={value} selects none of your nodes: all of them are labelled "
+                f"{key}={tenant.node_selector[key]}",
+            )
+    return {**(own or {}), **tenant.node_selector}
+
+
+def without_merged_keys(term: Object) -> Object:
+    """A term of affinity or of topology spread as it was before the tenant's API server stored it.
+
+    For each of ``matchLabelKeys`` it has added a requirement with the pod's own label. The super
+    cluster's does so again, and refuses a selector that has the key already.
+    """
+    keys = [*(term.get("matchLabelKeys") or ()), *(term.get("mismatchLabelKeys") or ())]
+    selector: Object = term.get("labelSelector") or {}
+    if not keys or "matchExpressions" not in selector:
+        return term
+    merged = [(key, "In") for key in term.get("matchLabelKeys") or ()]
+    merged += [(key, "NotIn") for key in term.get("mismatchLabelKeys") or ()]
+    kept = [
+        requirement
+        for requirement in selector["matchExpressions"]
+        if (requirement.get("key"), requirement.get("operator")) not in merged
+    ]
+    others = {name: value for name, value in selector.items() if name != "matchExpressions"}
+    return term | {"labelSelector": others | ({"matchExpressions": kept} if kept else {})}
 
 
 def namespace_selector(selector: Object, tenant: Tenant) -> Object:
@@ -50,7 +85,7 @@ def _pod_affinity(own: Object, tenant: Tenant) -> Object:
 
 
 def _term(term: Object, tenant: Tenant) -> Object:
-    wanted = dict(term)
+    wanted = dict(without_merged_keys(term))
     if names := term.get("namespaces"):
         wanted["namespaces"] = [super_namespace(tenant.key, name) for name in names]
     if term.get("namespaceSelector") is not None:

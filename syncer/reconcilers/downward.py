@@ -103,7 +103,7 @@ class DownwardReconciler:
         except AlreadyExists:
             live = await self._super.client.get(resource, mirror_key)
             mirrors = self._super.mirrors[resource.plural]
-            if _ours(mirrors.read(live), state):
+            if _ours(mirrors.read(live), state, key):
                 mirrors.put(live)
                 self._super.down.add(state.request(resource.plural, key))
                 return
@@ -225,7 +225,7 @@ def require_namespace(super_state: SuperState, state: TenantState, namespace: st
     source = ObjectKey("", namespace)
     key = state.mirror_key(NAMESPACES.plural, source)
     entry = super_state.mirrors[NAMESPACES.plural].get(key)
-    if entry is None or not _ours(entry, state) or entry.deleting:
+    if entry is None or not _ours(entry, state, source) or entry.deleting:
         raise Waiting(NAMESPACES.plural, source)
 
 

@@ -6,6 +6,8 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,12 +18,14 @@ import pytest
 from vcluster import binaries
 from vcluster.local.components import CLUSTER
 from vcluster.local.down import down
-from vcluster.local.state import State
+from vcluster.local.state import State, StateError
 from vcluster.local.status import status
 from vcluster.local.up import up
 from vcluster.supervision import Program, Supervisor
 
 pytestmark = pytest.mark.integration
+
+PREFIX = "vc-test-local-"
 
 OPTIONS = {"cpu_nodes": 1, "gpu_nodes": 2, "services": False, "pod_start_delay": 0.2}
 
@@ -67,9 +71,23 @@ spec:
 
 
 @pytest.fixture(scope="module")
-def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[State]:
+def work() -> Iterator[Path]:
+    """A folder that the next run finds and clears if this one is killed."""
+    for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        owner = int(left.name.removeprefix(PREFIX).split("-")[0])
+        if not psutil.pid_exists(owner):
+            for record in left.rglob("state.json"):
+                down(State(record.parent), purge=True)
+            shutil.rmtree(left)
+    directory = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
+    yield directory
+    shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="module")
+def state(work: Path) -> Iterator[State]:
     """A super cluster of this module's own; nothing of it is left afterwards."""
-    state = State(tmp_path_factory.mktemp("local") / "state")
+    state = State(work / "state")
     try:
         up(state, OPTIONS, print)
         yield state
@@ -210,9 +228,7 @@ def test_other_numbers_add_and_remove_nodes(state: State) -> None:
     assert pids(state) == before
 
 
-def test_after_a_stop_and_after_a_crash_everything_is_found_again(
-    state: State, tmp_path: Path
-) -> None:
+def test_after_a_stop_and_after_a_crash_everything_is_found_again(state: State) -> None:
     kubectl(state, "create", "configmap", "kept", "--from-literal=a=1")
     supervisor = Supervisor(state.supervisor_directory)
     # A tenant's programs are in a group of their own.
@@ -233,8 +249,8 @@ def test_after_a_stop_and_after_a_crash_everything_is_found_again(
     assert supervisor.statuses("tenant-1")[0].pid
 
 
-def test_two_at_once_do_not_collide(state: State, tmp_path: Path) -> None:
-    other = State(tmp_path / "other")
+def test_two_at_once_do_not_collide(state: State, work: Path) -> None:
+    other = State(work / "other")
     try:
         up(other, OPTIONS, print)
         assert not set(other.ports.values()) & set(state.ports.values())
@@ -247,8 +263,44 @@ def test_two_at_once_do_not_collide(state: State, tmp_path: Path) -> None:
     assert answers(state)
 
 
-def test_a_set_up_that_was_killed_can_be_purged_and_repeated(tmp_path: Path) -> None:
-    state = State(tmp_path / "half")
+def test_an_existing_cluster_serves_as_super_cluster(state: State, work: Path) -> None:
+    other = State(work / "external")
+    given = {"kubeconfig": str(state.kubeconfig("admin"))}
+    try:
+        up(other, given, print)
+        assert set(pids(other)) == {"etcd", "operator", "syncer"}
+        assert "tenants" in kubectl(state, "get", "namespaces", "-o", "name")
+        assert "virtualclusters" in kubectl(state, "get", "crds", "-o", "name")
+        before = pids(other)
+        up(other, {}, print)
+        assert pids(other) == before
+        with pytest.raises(StateError, match="choose another --state-dir"):
+            up(other, {"kubeconfig": ""}, print)
+    finally:
+        down(other, purge=True)
+    assert _processes(other.directory) == []
+
+
+def test_the_foreground_stays_until_it_is_interrupted(state: State) -> None:
+    command = [sys.executable, "-c", "from vcluster.cli import main; main()", "up", "--foreground"]
+    environment = os.environ | {
+        "VC_STATE_DIR": str(state.directory),
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+    }
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "Ctrl-C" in line:
+                break
+        before = pids(state)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 0
+    assert not any(psutil.pid_exists(pid) for pid in before.values())
+    up(state, {}, print)
+
+
+def test_a_set_up_that_was_killed_can_be_purged_and_repeated(work: Path) -> None:
+    state = State(work / "half")
     reached: list[str] = []
 
     class Killed(BaseException):
@@ -270,8 +322,8 @@ def test_a_set_up_that_was_killed_can_be_purged_and_repeated(tmp_path: Path) -> 
     assert _processes(state.directory) == []
 
 
-def test_the_socket_in_another_folder_is_removed_too(tmp_path: Path) -> None:
-    state = State(tmp_path / ("long-" * 20) / "state")
+def test_the_socket_in_another_folder_is_removed_too(work: Path) -> None:
+    state = State(work / ("long-" * 20) / "state")
     state.prepare()
     supervisor = Supervisor(state.supervisor_directory)
     supervisor.start()

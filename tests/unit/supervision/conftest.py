@@ -1,6 +1,8 @@
 """A supervisord of the test's own, ended with all it runs whatever the test did."""
 
+import os
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,9 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from vcluster.supervision import Program, Supervisor, host
+from vcluster.supervision import Program, Supervisor
 
-Wait = Callable[[str, Callable[[], object], float], None]
+PREFIX = "vc-test-supervision-"
 
 
 def wait_until(what: str, condition: Callable[[], object], seconds: float = 15.0) -> None:
@@ -31,12 +33,19 @@ def is_alive(pid: int) -> bool:
 
 
 @pytest.fixture(scope="module")
-def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder of a supervisord that the tests of a module share: starting one takes a second."""
-    directory = tmp_path_factory.mktemp("supervision") / "s"
-    yield directory
-    Supervisor(directory).shutdown()
-    shutil.rmtree(host.socket_path(directory).parent, ignore_errors=True)
+def directory() -> Iterator[Path]:
+    """The folder of a supervisord that the tests of a module share: starting one takes a second.
+
+    What a killed run left behind is cleared first.
+    """
+    for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        if not psutil.pid_exists(int(left.name.removeprefix(PREFIX).split("-")[0])):
+            Supervisor(left / "s").shutdown()
+            shutil.rmtree(left)
+    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
+    yield folder / "s"
+    Supervisor(folder / "s").shutdown()
+    shutil.rmtree(folder)
 
 
 @pytest.fixture
