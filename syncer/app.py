@@ -43,6 +43,7 @@ class App:
         self._super = SuperState(self._client, self._down, self._up, downward_kinds(denied))
         self._tenants = Tenants(self._client)
         self._sessions: dict[str, Session] = {}
+        self._controllers = list(self._make_controllers())
         self._informers = [*self._super_informers(), *self._tenants.informers]
 
     async def run(self) -> None:
@@ -58,7 +59,7 @@ class App:
                 for informer in self._informers:
                     await informer.synced.wait()
                 log.info("super cluster in step", pods=len(self._super.pods))
-                for controller in self._controllers():
+                for controller in self._controllers:
                     tasks.create_task(controller.run())
                 _settle_garbage_collector()
                 await self._follow_tenants(tasks)
@@ -76,6 +77,8 @@ class App:
                     del running[key]
                     task.cancel()
                     await asyncio.wait([task])  # never two sessions of one tenant at once
+                    for controller in self._controllers:
+                        controller.forget(key)
             for key, (tenant, credentials) in wanted.items():
                 if key not in running:
                     task = tasks.create_task(self._supervise(tenant))
@@ -120,7 +123,7 @@ class App:
             await self._tenants.report(tenant, syncing=syncing, reason=reason, message=message)
             await asyncio.sleep(0.5 if not syncing else 2.0)
 
-    def _controllers(self) -> Iterator[Controller]:
+    def _make_controllers(self) -> Iterator[Controller]:
         settings = self._settings
         pods = PodDownward(self._super)
         for name, queue, reconcile in (

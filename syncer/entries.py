@@ -83,6 +83,8 @@ class TenantPod(msgspec.Struct, gc=False):
     grace: int | None
     gated: bool
     """It declares readiness gates, whose conditions are the tenant's own."""
+    disrupted: bool
+    """It has been evicted through the tenant's own API server."""
     qos: str
     synced: int = 0
     """The value of ``mutable`` that the super pod is known to show."""
@@ -186,6 +188,7 @@ def decode_tenant_pod(raw: bytes) -> tuple[ObjectKey, TenantPod]:
         deleting=metadata.deletion_timestamp is not None,
         grace=metadata.deletion_grace_period_seconds,
         gated=bool(bytes(spec.readiness_gates)),
+        disrupted=any(item.type == "DisruptionTarget" for item in status.conditions or ()),
         qos=intern(status.qos_class),
     )
 

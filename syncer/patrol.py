@@ -7,6 +7,7 @@ destroyed the reconcilers read the live objects of both sides.
 from collections.abc import Awaitable, Callable
 
 import msgspec
+import structlog
 
 from kube.client import Client
 from kube.objects import ObjectKey
@@ -15,10 +16,12 @@ from syncer import metrics
 from syncer.entries import Entry
 from syncer.kinds import pod_status
 from syncer.kinds.mirror import digest
-from syncer.runtime.store import ObjectStore
+from syncer.runtime.store import E, ObjectStore
 from syncer.super_state import MASS_KINDS, TOKEN_COMPONENT, UPWARD_KINDS
 from syncer.tenant_state import TenantState
 from vcluster import api
+
+log = structlog.get_logger(__name__)
 
 Step = Callable[[TenantState], Awaitable[None]]
 
@@ -80,9 +83,9 @@ async def pods(state: TenantState) -> None:
     async for page in state.client.pages(PODS):
         version = version or int(page.metadata.resource_version)
         for item in page.items or ():
-            key = state.pods.upsert(bytes(item), listed=True)
-            keys.add(key)
-            shown[key] = _canonical(_decode_status(item).status)
+            if (key := _taken_in(state.pods, bytes(item))) is not None:
+                keys.add(key)
+                shown[key] = _canonical(_decode_status(item).status)
     state.pods.retain(keys, version)
     super_state, seen, version = state.super, set[ObjectKey](), 0
     async for page in super_state.client.pages(
@@ -90,7 +93,9 @@ async def pods(state: TenantState) -> None:
     ):
         version = version or int(page.metadata.resource_version)
         for item in page.items or ():
-            seen.add(_compare(state, bytes(item), shown))
+            if (key := _taken_in(super_state.pods, bytes(item))) is not None:
+                seen.add(key)
+                _compare(state, key, bytes(item), shown)
     super_state.pods.retain(seen, version, lambda pod: pod.tenant == state.tenant.key)
     for key, source in state.pods.items():
         mirror = super_state.pods.get(state.mirror_key(PODS.plural, key))
@@ -98,20 +103,30 @@ async def pods(state: TenantState) -> None:
             super_state.down.add(state.request(PODS.plural, key))
 
 
-def _compare(state: TenantState, raw: bytes, shown: dict[ObjectKey, str]) -> ObjectKey:
+def _taken_in(store: ObjectStore[E], raw: bytes) -> ObjectKey | None:
+    """None for an object that we cannot read: it must not keep the others from being compared."""
+    try:
+        return store.upsert(raw, listed=True)
+    except (msgspec.MsgspecError, ValueError):
+        log.exception("object set aside")
+        return None
+
+
+def _compare(
+    state: TenantState, mirror_key: ObjectKey, raw: bytes, shown: dict[ObjectKey, str]
+) -> None:
     super_state = state.super
-    mirror_key = super_state.pods.upsert(raw, listed=True)
     mirror = super_state.pods.get(mirror_key)
     if mirror is None:
-        return mirror_key
+        return
     source = state.pods.get(mirror.source)
     request = state.request(PODS.plural, mirror.source)
     if source is None or source.uid != mirror.source_uid:
         super_state.down.add(request)
-        return mirror_key
+        return
     view = pod_status.decode(raw)
     if int(view.metadata.resource_version) != mirror.version:
-        return mirror_key  # the watch is ahead of this list
+        return  # the watch is ahead of this list
     wanted = pod_status.to_tenant(
         view, qos=source.qos, namespace=mirror.source.namespace, own_conditions={}
     )
@@ -123,7 +138,6 @@ def _compare(state: TenantState, raw: bytes, shown: dict[ObjectKey, str]) -> Obj
         metrics.REPAIRS.labels(PODS.plural).inc()
         super_state.newest[mirror_key] = raw
         super_state.up.add(request)
-    return mirror_key
 
 
 async def events(state: TenantState) -> None:
@@ -163,7 +177,8 @@ async def _refresh(
         metadata_only=resource.plural in MASS_KINDS,
     ):
         version = version or int(page.metadata.resource_version)
-        keys.update(store.upsert(bytes(item), listed=True) for item in page.items or ())
+        found = (_taken_in(store, bytes(item)) for item in page.items or ())
+        keys.update(key for key in found if key is not None)
     store.retain(keys, version, lambda entry: not tenant or entry.tenant == tenant)
 
 

@@ -193,4 +193,5 @@ class Session:
             del self._super.tenants[key]
         self._super.down.forget(key)
         self._super.up.forget(key)
+        self._super.forget(key)
         metrics.forget(key)

@@ -83,6 +83,17 @@ class SuperState:
         state = self.tenants.get(entry.tenant) if entry else None
         return (state, entry.source.name) if state and entry else None
 
+    def forget(self, tenant: str) -> None:
+        """The tenant's session has ended: what waited for it goes."""
+        for waiting in (self.newest, self.gone):
+            for key in [k for k, raw in waiting.items() if self.pods.read(raw).tenant == tenant]:
+                del waiting[key]
+        namespaces = self.mirrors[NAMESPACES.plural]
+        for key in list(self.new_events):
+            namespace = namespaces.get(ObjectKey("", key.namespace))
+            if namespace is None or namespace.tenant == tenant:
+                del self.new_events[key]
+
     def _public(self, plural: str) -> frozenset[str]:
         return frozenset(
             key.name

@@ -72,6 +72,8 @@ class TenantState:
 
     def use_node(self, node: str, pod: ObjectKey) -> None:
         """The pod runs on the node: a virtual node may be needed (nodes.mode: used)."""
+        if node not in self.nodes_in_use:
+            self.super.up.add(Request(self.tenant.key, "nodes", "", node))
         self.nodes_in_use.setdefault(node, set()).add(pod)
 
     def leave_node(self, node: str, pod: ObjectKey) -> None:
@@ -100,6 +102,8 @@ class TenantState:
                     self.leave_node(before.node, key)
             down.add(request)
             return
+        if before and before.node and before.node != after.node:
+            self.leave_node(before.node, key)  # another pod of the same name
         if after.node:
             self.use_node(after.node, key)
         if before and before.uid == after.uid:

@@ -4,44 +4,55 @@ from kube.objects import ObjectKey
 from syncer.kinds.pod_volumes import Reference
 from syncer.runtime.workqueue import Request
 
+References = tuple[Reference, ...]
+
 
 class Usage:
-    """An index from pods to what they name, and back."""
+    """An index from pods to what they name, and back. Holds nothing of pods that are gone."""
 
     def __init__(self) -> None:
-        self._by_pod: dict[ObjectKey, tuple[Reference, ...]] = {}
+        self._by_pod: dict[ObjectKey, References] = {}
         self._users: dict[tuple[str, ObjectKey], set[str]] = {}
         self._waiting: dict[tuple[str, ObjectKey], set[Request]] = {}
-        self._shared: dict[tuple[Reference, ...], tuple[Reference, ...]] = {}
+        self._waits_for: dict[Request, tuple[str, ObjectKey]] = {}
+        self._shared: dict[References, tuple[References, int]] = {}
 
     def knows(self, pod: ObjectKey) -> bool:
         """What the pod names has been recorded."""
         return pod in self._by_pod
 
-    def record(self, pod: ObjectKey, references: tuple[Reference, ...]) -> None:
+    def record(self, pod: ObjectKey, references: References) -> None:
         """The pod names these; pods of one template share the tuple."""
-        references = self._shared.setdefault(references, references)
         if self._by_pod.get(pod) == references:
             return
         self.drop(pod)
+        references, users = self._shared.get(references, (references, 0))
+        self._shared[references] = references, users + 1
         self._by_pod[pod] = references
         for reference in references:
             used = reference.kind, ObjectKey(pod.namespace, reference.name)
             self._users.setdefault(used, set()).add(pod.name)
 
-    def of(self, pod: ObjectKey) -> tuple[Reference, ...]:
+    def of(self, pod: ObjectKey) -> References:
         """What the pod names."""
         return self._by_pod.get(pod, ())
 
     def drop(self, pod: ObjectKey) -> list[tuple[str, ObjectKey]]:
         """The pod has gone; what nobody uses any longer."""
+        references = self._by_pod.pop(pod, None)
+        if references is None:
+            return []
+        _, users = self._shared[references]
+        if users == 1:
+            del self._shared[references]
+        else:
+            self._shared[references] = references, users - 1
         unused = []
-        for reference in self._by_pod.pop(pod, ()):
+        for reference in references:
             used = reference.kind, ObjectKey(pod.namespace, reference.name)
-            users = self._users.get(used, set())
-            users.discard(pod.name)
-            if not users:
-                self._users.pop(used, None)
+            names = self._users.get(used, set())
+            names.discard(pod.name)
+            if not names and self._users.pop(used, None) is not None:
                 unused.append(used)
         return unused
 
@@ -54,9 +65,23 @@ class Usage:
         return list(self._users)
 
     def wait(self, kind: str, key: ObjectKey, request: Request) -> None:
-        """The request can only succeed once the object is there."""
+        """The request can only succeed once the object is there; it waits for one at a time."""
+        self.settle(request)
         self._waiting.setdefault((kind, key), set()).add(request)
+        self._waits_for[request] = kind, key
+
+    def settle(self, request: Request) -> None:
+        """The request no longer waits."""
+        if (awaited := self._waits_for.pop(request, None)) is None:
+            return
+        waiting = self._waiting[awaited]
+        waiting.discard(request)
+        if not waiting:
+            del self._waiting[awaited]
 
     def wake(self, kind: str, key: ObjectKey) -> set[Request]:
         """The object is there: who has waited for it."""
-        return self._waiting.pop((kind, key), set())
+        woken = self._waiting.pop((kind, key), set())
+        for request in woken:
+            del self._waits_for[request]
+        return woken

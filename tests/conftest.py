@@ -4,11 +4,15 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from kube.client import Client
 from kube.connection import Credentials, FixedCredentials
 from kube.transport import AiohttpTransport
 from tests.fakes.apiserver import FakeApiServer
+
+settings.register_profile("here", deadline=None, max_examples=50)  # shared machines are slow
+settings.load_profile("here")
 
 
 def client_of(server: FakeApiServer, timeout: float = 5.0, **options: Any) -> Client:

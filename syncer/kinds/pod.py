@@ -11,7 +11,7 @@ from kube.objects import Object
 from kube.resources import PODS
 from syncer.kinds.mirror import Refused, digest, super_metadata
 from syncer.kinds.pod_containers import container
-from syncer.kinds.pod_placement import affinity, node_selector, without_merged_keys
+from syncer.kinds.pod_placement import affinity, without_merged_keys
 from syncer.kinds.pod_volumes import volume
 from vcluster import api
 from vcluster.api import Tenant
@@ -64,12 +64,11 @@ def to_super(pod: Object, tenant: Tenant, offers: Offers) -> Object:
         wanted["volumes"] = [
             volume(item, metadata["name"], uid, tokens) for item in spec["volumes"]
         ]
-    if placed := affinity(spec.get("affinity"), spec.get("nodeName"), tenant):
+    labels = metadata.get("labels") or {}
+    if placed := affinity(spec.get("affinity"), spec.get("nodeName"), labels, tenant):
         wanted["affinity"] = placed
-    if nodes := node_selector(spec.get("nodeSelector"), tenant):
-        wanted["nodeSelector"] = nodes
     if spread := spec.get("topologySpreadConstraints"):
-        wanted["topologySpreadConstraints"] = [without_merged_keys(item) for item in spread]
+        wanted["topologySpreadConstraints"] = [without_merged_keys(item, labels) for item in spread]
     wanted |= dns(spec, namespace, tenant)
     wanted |= {"serviceAccountName": "default", "automountServiceAccountToken": False}
     marked = pod_metadata(pod, tenant)

@@ -1,54 +1,48 @@
 """Where a super pod may run: affinity, with the tenant's namespaces translated."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from kube.objects import Object
-from syncer.kinds.mirror import Refused
 from vcluster import api
 from vcluster.api import Tenant, super_namespace
 
 
-def affinity(own: Object | None, node_name: str | None, tenant: Tenant) -> Object:
+def affinity(
+    own: Object | None, node_name: str | None, labels: Mapping[str, str], tenant: Tenant
+) -> Object:
     """The super pod's affinity; empty if there is none."""
     wanted: Object = dict(own or {})
     for kind in ("podAffinity", "podAntiAffinity"):
         if kind in wanted:
-            wanted[kind] = _pod_affinity(wanted[kind], tenant)
+            wanted[kind] = _pod_affinity(wanted[kind], labels, tenant)
+    fields, expressions = [], []
     if node_name:
         # The tenant named a node: the super cluster's scheduler decides, within that wish.
-        wanted["nodeAffinity"] = _only_on(node_name, wanted.get("nodeAffinity") or {})
+        fields = [{"key": "metadata.name", "operator": "In", "values": [node_name]}]
+    for key, value in sorted(tenant.node_selector.items()):
+        # Pods run only on nodes that the tenant is shown, whatever they ask for.
+        expressions.append({"key": key, "operator": "In", "values": [value]})
+    if fields or expressions:
+        node_affinity = wanted.get("nodeAffinity") or {}
+        wanted["nodeAffinity"] = _only_on(node_affinity, fields, expressions)
     return wanted
 
 
-def node_selector(own: Object | None, tenant: Tenant) -> Object:
-    """The super pod's node selector: the tenant's wish within its pool of nodes. Raises Refused."""
-    for key, value in (own or {}).items():
-        if tenant.node_selector.get(key, value) != value:
-            raise Refused(
-                "spec.nodeSelector",
-                "OutsideNodePool",
-                f"{key}={value} selects none of your nodes: all of them are labelled "
-                f"{key}={tenant.node_selector[key]}",
-            )
-    return {**(own or {}), **tenant.node_selector}
-
-
-def without_merged_keys(term: Object) -> Object:
+def without_merged_keys(term: Object, labels: Mapping[str, str]) -> Object:
     """A term of affinity or of topology spread as it was before the tenant's API server stored it.
 
-    For each of ``matchLabelKeys`` it has added a requirement with the pod's own label. The super
-    cluster's does so again, and refuses a selector that has the key already.
+    For each of ``matchLabelKeys`` that the pod has as a label it has added a requirement. The super
+    cluster's adds it again, and refuses a selector that names the key already.
     """
-    keys = [*(term.get("matchLabelKeys") or ()), *(term.get("mismatchLabelKeys") or ())]
+    merged = {key for key in term.get("matchLabelKeys") or () if key in labels}
     selector: Object = term.get("labelSelector") or {}
-    if not keys or "matchExpressions" not in selector:
+    if not merged or "matchExpressions" not in selector:
         return term
-    merged = [(key, "In") for key in term.get("matchLabelKeys") or ()]
-    merged += [(key, "NotIn") for key in term.get("mismatchLabelKeys") or ()]
     kept = [
         requirement
         for requirement in selector["matchExpressions"]
-        if (requirement.get("key"), requirement.get("operator")) not in merged
+        if requirement.get("operator") != "In" or requirement.get("key") not in merged
     ]
     others = {name: value for name, value in selector.items() if name != "matchExpressions"}
     return term | {"labelSelector": others | ({"matchExpressions": kept} if kept else {})}
@@ -71,21 +65,22 @@ def _namespace_key(key: str) -> str:
     return api.NAMESPACE_LABEL if key == "kubernetes.io/metadata.name" else key
 
 
-def _pod_affinity(own: Object, tenant: Tenant) -> Object:
+def _pod_affinity(own: Object, labels: Mapping[str, str], tenant: Tenant) -> Object:
     wanted = dict(own)
     if terms := own.get("requiredDuringSchedulingIgnoredDuringExecution"):
         wanted["requiredDuringSchedulingIgnoredDuringExecution"] = [
-            _term(term, tenant) for term in terms
+            _term(term, labels, tenant) for term in terms
         ]
     if weighted := own.get("preferredDuringSchedulingIgnoredDuringExecution"):
         wanted["preferredDuringSchedulingIgnoredDuringExecution"] = [
-            item | {"podAffinityTerm": _term(item["podAffinityTerm"], tenant)} for item in weighted
+            item | {"podAffinityTerm": _term(item["podAffinityTerm"], labels, tenant)}
+            for item in weighted
         ]
     return wanted
 
 
-def _term(term: Object, tenant: Tenant) -> Object:
-    wanted = dict(without_merged_keys(term))
+def _term(term: Object, labels: Mapping[str, str], tenant: Tenant) -> Object:
+    wanted = dict(without_merged_keys(term, labels))
     if names := term.get("namespaces"):
         wanted["namespaces"] = [super_namespace(tenant.key, name) for name in names]
     if term.get("namespaceSelector") is not None:
@@ -93,11 +88,18 @@ def _term(term: Object, tenant: Tenant) -> Object:
     return wanted
 
 
-def _only_on(node_name: str, own: Object) -> Object:
-    field = {"key": "metadata.name", "operator": "In", "values": [node_name]}
+def _only_on(own: Object, fields: list[Object], expressions: list[Object]) -> Object:
     required: Any = own.get("requiredDuringSchedulingIgnoredDuringExecution") or {}
     terms = required.get("nodeSelectorTerms") or [{}]
-    narrowed = [term | {"matchFields": [*(term.get("matchFields") or ()), field]} for term in terms]
+    narrowed = []
+    for term in terms:
+        more = dict(term)
+        if fields:
+            more["matchFields"] = [*(term.get("matchFields") or ()), *fields]
+        if expressions:
+            # Ours first: a gated pod may only add to the end of what is there.
+            more["matchExpressions"] = [*expressions, *(term.get("matchExpressions") or ())]
+        narrowed.append(more)
     return own | {
         "requiredDuringSchedulingIgnoredDuringExecution": required | {"nodeSelectorTerms": narrowed}
     }

@@ -36,6 +36,12 @@ def says_only_scheduled(status: Mapping[str, msgspec.Raw]) -> bool:
     )
 
 
+def has_condition(status: Mapping[str, msgspec.Raw], kind: str) -> bool:
+    """The status has a condition of this type, true or not."""
+    conditions = _decode_conditions(status.get("conditions", msgspec.Raw(b"[]")))
+    return any(_decode_string(condition["type"]) == kind for condition in conditions)
+
+
 def to_tenant(
     view: SuperPodView, *, qos: str, namespace: str, own_conditions: Mapping[str, Object]
 ) -> bytes:

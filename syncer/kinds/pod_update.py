@@ -25,7 +25,8 @@ def patches(live: Object, pod: Object, tenant: Tenant, offers: Offers) -> list[P
     """The patches that bring the live super pod to what the tenant's pod says.
 
     Labels, annotations, containers, tolerations and gates that others added to it stay. The digest
-    is in the last patch, so that a kill on the way leaves the difference visible.
+    is in none of them: whoever has sent them all writes it, so that a kill on the way, or a part that
+    is refused, leaves the difference visible.
     """
     wanted = to_super(pod, tenant, offers)
     found: list[PodPatch] = []
@@ -34,7 +35,9 @@ def patches(live: Object, pod: Object, tenant: Tenant, offers: Offers) -> list[P
     if resized := _resize(live["spec"], wanted["spec"]):
         found.append(PodPatch("resize", {"spec": resized}))
     body: Object = {"metadata": {"uid": live["metadata"]["uid"]}}
-    body["metadata"] |= metadata_patch(live, wanted)
+    metadata = metadata_patch(live, wanted)
+    metadata.get("annotations", {}).pop(api.DIGEST_ANNOTATION, None)
+    body["metadata"] |= metadata
     if spec := _spec(live, wanted):
         body["spec"] = spec
     return [*found, PodPatch("", body)]
@@ -52,24 +55,46 @@ def _spec(live: Object, wanted: Object) -> Object:
         ]
         if changed:
             patch[kind] = changed
-    missing = [item for item in want.get("tolerations") or () if item not in _tolerations(have)]
-    if missing:
-        patch["tolerations"] = [*_tolerations(have), *missing]
+    tolerations = _tolerations(have, want)
+    if tolerations != (have.get("tolerations") or []):
+        patch["tolerations"] = tolerations
     deadline = want.get("activeDeadlineSeconds")
     if deadline is not None and deadline != have.get("activeDeadlineSeconds"):
         patch["activeDeadlineSeconds"] = deadline
     if gates := _gates_removed(live, want):
         patch["schedulingGates"] = gates
-        # Only a gated pod may change these two.
     if have.get("schedulingGates"):
-        for field in ("nodeSelector", "affinity"):
-            if want.get(field) is not None and want[field] != have.get(field):
-                patch[field] = {"$patch": "replace"} | want[field]
+        patch |= _narrowed(have, want)
     return patch
 
 
-def _tolerations(spec: Object) -> list[Object]:
-    return list(spec.get("tolerations") or ())
+def _narrowed(have: Object, want: Object) -> Object:
+    """Where a pod may run can only be narrowed, and only while the pod is gated."""
+    patch: Object = {}
+    selector = have.get("nodeSelector") or {}
+    wanted_selector = want.get("nodeSelector") or {}
+    if added := {key: value for key, value in wanted_selector.items() if key not in selector}:
+        patch["nodeSelector"] = added
+    nodes = (want.get("affinity") or {}).get("nodeAffinity")
+    if nodes and nodes != (have.get("affinity") or {}).get("nodeAffinity"):
+        patch["affinity"] = {"nodeAffinity": {"$patch": "replace"} | nodes}
+    return patch
+
+
+def _tolerations(have: Object, want: Object) -> list[Object]:
+    """The live ones with the tenant's times, and those that the tenant has added."""
+    live: list[Object] = list(have.get("tolerations") or ())
+    for wanted in want.get("tolerations") or ():
+        places = [index for index, item in enumerate(live) if _same_taint(item, wanted)]
+        if not places:
+            live.append(wanted)
+        elif wanted not in live:
+            live[places[0]] = wanted
+    return live
+
+
+def _same_taint(one: Object, other: Object) -> bool:
+    return one | {"tolerationSeconds": None} == other | {"tolerationSeconds": None}
 
 
 def _gates_removed(live: Object, want: Object) -> list[Object]:

@@ -5,10 +5,15 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kube.objects import Object
+from syncer.kinds.mirror import Refused
 from syncer.kinds.pod_containers import config_map_name, field_reference
 
 if TYPE_CHECKING:
     from syncer.kinds.pod import TokenRequest
+
+
+# An identity in the super cluster, and what the super cluster trusts.
+FOREIGN_PROJECTIONS = ("podCertificate", "clusterTrustBundle")
 
 
 class Reference(NamedTuple):
@@ -25,7 +30,7 @@ def token_secret_name(pod_uid: str) -> str:
 
 
 def volume(item: Object, pod_name: str, pod_uid: str, tokens: Sequence["TokenRequest"]) -> Object:
-    """A volume as it goes down."""
+    """A volume as it goes down. Raises Refused."""
     if reference := item.get("configMap"):
         renamed = reference | {"name": config_map_name(reference.get("name"))}
         return item | {"configMap": renamed}
@@ -45,6 +50,14 @@ def volume(item: Object, pod_name: str, pod_uid: str, tokens: Sequence["TokenReq
 
 
 def _projection(source: Object, pod_uid: str, tokens: Sequence["TokenRequest"]) -> Object:
+    for field in FOREIGN_PROJECTIONS:
+        if source.get(field):
+            raise Refused(
+                "spec.volumes.projected.sources",
+                "NotServed",
+                f"{field} would be served by the cluster that runs the pod, not by yours; "
+                "use a Secret or a ConfigMap",
+            )
     if asked := source.get("serviceAccountToken"):
         wanted = (asked.get("audience", ""), asked.get("expirationSeconds") or 3600)
         index = [token.unique for token in tokens].index(wanted)

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from kube.client import Patch
-from kube.errors import AlreadyExists, Forbidden, Invalid, NotFound
+from kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
 from kube.objects import Object, ObjectKey, decode_head, decode_object, encode
 from kube.resources import NAMESPACES, SERVICE_ACCOUNTS, Resource
 from syncer.entries import Entry
@@ -51,6 +51,8 @@ class DownwardReconciler:
                 await self._mirror(state, kind, key)
         except Waiting as waiting:
             state.usage.wait(waiting.kind, waiting.key, request)
+        else:
+            state.usage.settle(request)
 
     async def _mirror(self, state: TenantState, kind: DownwardKind, key: ObjectKey) -> None:
         plural = kind.resource.plural
@@ -163,9 +165,12 @@ class DownwardReconciler:
     async def _unused(
         self, state: TenantState, kind: DownwardKind, key: ObjectKey, mirror: Entry | None
     ) -> None:
+        plural = kind.resource.plural
+        if state.sources[plural].get(key) is None:
+            state.told.pop((plural, key), None)
+            state.deleted.pop(state.request(plural, key), None)
         if mirror is None or not _ours(mirror, state, key):
             return
-        plural = kind.resource.plural
         if all(state.usage.knows(pod) for pod in state.pods.keys()):
             await self._delete(kind.resource, state.mirror_key(plural, key), mirror.uid)
         else:
@@ -203,8 +208,8 @@ class DownwardReconciler:
     async def _delete(self, resource: Resource, mirror_key: ObjectKey, uid: str) -> None:
         try:
             await self._super.client.delete(resource, mirror_key, uid=uid)
-        except NotFound:
-            pass
+        except (NotFound, Conflict):
+            pass  # gone, or another one already; its event brings us back
 
     async def _foreign(
         self,

@@ -8,7 +8,7 @@ from kube.objects import Object, ObjectKey, decode_object, encode
 from kube.resources import CONFIG_MAPS, PODS
 from syncer.entries import SuperPod, TenantPod
 from syncer.kinds.mirror import Refused
-from syncer.kinds.pod import mutable_digest, pod_marks, refuse_runtime_class, to_super
+from syncer.kinds.pod import mutable_digest, pod_marks, to_super
 from syncer.kinds.pod_update import patches
 from syncer.kinds.pod_volumes import references
 from syncer.reconcilers import tokens
@@ -66,6 +66,7 @@ class PodDownward:
         pod = await self._read(state, key, source.uid)
         if pod is None:
             return
+        await self._forget_predecessor(state, key, source.uid)
         try:
             wanted = to_super(pod, state.tenant, self._super.offers)
         except Refused as refused:
@@ -73,34 +74,63 @@ class PodDownward:
             await tell(state, PODS, key, source.uid, refused.reason, str(refused))
             return
         state.usage.record(key, references(pod))
+        await self._send(state, key, mirror_key, source, pod, wanted)
+
+    async def _forget_predecessor(self, state: TenantState, key: ObjectKey, uid: str) -> None:
+        """Tokens of a pod that had the same name: nothing else comes by when it is replaced."""
+        request = state.request(PODS.plural, key)
+        if (before := state.deleted.get(request, uid)) != uid:
+            await tokens.remove_of_pod(self._super, state, key.namespace, before)
+            state.deleted.pop(request, None)
+
+    async def _send(
+        self,
+        state: TenantState,
+        key: ObjectKey,
+        mirror_key: ObjectKey,
+        source: TenantPod,
+        pod: Object,
+        wanted: Object,
+    ) -> None:
         try:
             require_namespace(self._super, state, key.namespace)
             await self._require_references(state, key, source.uid)
             await tokens.provide(self._super, state, pod)
             answer = await self._super.client.create(PODS, mirror_key, encode(wanted))
         except AlreadyExists:
-            await self._in_the_way(state, key, mirror_key, source)
+            if not await self._in_the_way(state, key, mirror_key, source):
+                raise
             return
+        except Waiting:
+            if state.pods.get(key) is source:
+                state.newest.setdefault(key, encode(pod))
+            raise
         except (Forbidden, Invalid) as error:
             if "service account" not in error.message:  # a new namespace: it comes in a moment
                 await tell(state, PODS, key, source.uid, "FailedMirror", error.message)
             raise
         self._super.pods.put(answer)
-        source.synced = source.mutable
+        if pod["spec"].get("ephemeralContainers"):
+            self._super.down.add(state.request(PODS.plural, key))  # they only come in an update
+        else:
+            source.synced = source.mutable
 
     async def _in_the_way(
         self, state: TenantState, key: ObjectKey, mirror_key: ObjectKey, source: TenantPod
-    ) -> None:
+    ) -> bool:
+        """Find out what has the pod's name; False: try again later."""
         live = await self._super.client.get(PODS, mirror_key)
         found = self._super.pods.read(live)
         if found.source_uid and found.tenant == state.tenant.key:
-            self._super.pods.put(live)
+            if self._super.pods.put(live) is None:
+                return False  # the watch does not know it: it is gone already
             self._super.down.add(state.request(PODS.plural, key))
-            return
+            return True
         message = (
             f"metadata.name: {key.name!r} is taken in the super cluster by a pod that is not yours"
         )
         await tell(state, PODS, key, source.uid, "NameTaken", message)
+        return True
 
     async def _require_references(self, state: TenantState, key: ObjectKey, uid: str) -> None:
         """Raise Waiting for the first thing that the pod names and that is not down yet."""
@@ -116,6 +146,8 @@ class PodDownward:
                 kind = "ConfigMap" if reference.kind == CONFIG_MAPS.plural else "Secret"
                 message = f"{kind} {reference.name!r} not found: the pod waits for it"
                 await tell(state, PODS, key, uid, "FailedMount", message)
+                if self._super.mirrors[reference.kind].get(mirror_key) is not None:
+                    continue  # it came meanwhile, when nobody was waiting yet
             raise Waiting(reference.kind, used)
 
     async def _update(
@@ -137,13 +169,12 @@ class PodDownward:
             await self._readiness(mirror_key, pod)
         try:
             wanted = mutable_digest(pod, state.tenant)
-            refuse_runtime_class(pod["spec"].get("runtimeClassName"), self._super.offers)
+            if wanted != mirror.digest:
+                await self._require_references(state, key, source.uid)
+                await self._patch(state, key, mirror_key, source, pod, wanted)
         except Refused as refused:
             await tell(state, PODS, key, source.uid, refused.reason, str(refused))
             return
-        if wanted != mirror.digest:
-            await self._require_references(state, key, source.uid)
-            await self._patch(state, key, mirror_key, source, pod, wanted)
         source.synced = source.mutable
 
     async def _patch(
@@ -213,11 +244,12 @@ class PodDownward:
         request = state.request(PODS.plural, key)
         uid = state.deleted.get(request, "")
         if mirror is None:
-            state.deleted.pop(request, None)
-            self._super.gone.pop(mirror_key, None)
-            state.forget_pod(key)
             if uid:
                 await tokens.remove_of_pod(self._super, state, key.namespace, uid)
+            if state.pods.get(key) is None:  # else one of the same name has come meanwhile
+                state.deleted.pop(request, None)
+                self._super.gone.pop(mirror_key, None)
+                state.forget_pod(key)
             return
         if mirror.deleting:
             return

@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime
 
+import structlog
+
 from kube.client import Patch
 from kube.errors import Conflict, Invalid, NotFound
 from kube.objects import Object, ObjectKey, decode_object, encode
@@ -13,6 +15,10 @@ from syncer.reconcilers.published import PublishedReconciler
 from syncer.super_state import SuperState
 from syncer.tenant_state import TenantState
 from vcluster import api
+
+log = structlog.get_logger(__name__)
+
+DISRUPTED = "DisruptionTarget"
 
 
 class PodUpward:
@@ -46,10 +52,11 @@ class PodUpward:
         source: TenantPod,
         mirror: SuperPod,
     ) -> None:
-        view = await self._view(mirror_key, mirror)
-        if view is None:
+        found = await self._view(mirror_key, mirror)
+        if found is None:
             return
-        if mirror.node and not source.node:
+        mirror, view = found
+        if mirror.node and not source.node and not source.deleting:
             await self._bind(state, key, source, mirror.node)
             if pod_status.says_only_scheduled(view.status):
                 mirror.reported = mirror.status  # the binding itself has said so
@@ -64,7 +71,10 @@ class PodUpward:
             # Evicted, preempted or drained in the super cluster: as on any node, the pod terminates.
             await self._delete(state, key, source, mirror.grace)
 
-    async def _view(self, mirror_key: ObjectKey, mirror: SuperPod) -> SuperPodView | None:
+    async def _view(
+        self, mirror_key: ObjectKey, mirror: SuperPod
+    ) -> tuple[SuperPod, SuperPodView] | None:
+        """The super pod's newest state that is known; None: there is nothing to tell."""
         raw = self._super.newest.pop(mirror_key, b"")
         if not raw:
             if mirror.status == mirror.reported and not mirror.deleting:
@@ -73,8 +83,13 @@ class PodUpward:
                 raw = await self._super.client.get(PODS, mirror_key)
             except NotFound:
                 return None  # its DELETED event is on the way
+            # Taken in, so that an older event that is still on the way is not told after it.
+            taken = self._super.pods.put(raw)
+            if taken is None or taken.uid != mirror.uid:
+                return None
+            mirror, raw = taken, self._super.newest.pop(mirror_key, raw)
         view = pod_status.decode(raw)
-        return view if view.metadata.uid == mirror.uid else None
+        return (mirror, view) if view.metadata.uid == mirror.uid else None
 
     async def _bind(self, state: TenantState, key: ObjectKey, source: TenantPod, node: str) -> None:
         state.use_node(node, key)
@@ -106,8 +121,10 @@ class PodUpward:
         self, state: TenantState, key: ObjectKey, source: TenantPod, view: SuperPodView
     ) -> bool:
         own: dict[str, Object] = {}
-        if source.gated:
+        if source.gated or source.disrupted:
             own = await self._own_conditions(state, key)
+            if DISRUPTED in own and pod_status.has_condition(view.status, DISRUPTED):
+                del own[DISRUPTED]
         body = pod_status.to_tenant(
             view, qos=source.qos, namespace=key.namespace, own_conditions=own
         )
@@ -134,11 +151,12 @@ class PodUpward:
             pod = decode_object(await state.client.get(PODS, key))
         except NotFound:
             return {}
-        gates = {gate["conditionType"] for gate in pod["spec"].get("readinessGates") or ()}
+        own = {gate["conditionType"] for gate in pod["spec"].get("readinessGates") or ()}
+        own.add(DISRUPTED)  # written by an eviction through the tenant's API server
         return {
             condition["type"]: condition
             for condition in pod.get("status", {}).get("conditions") or ()
-            if condition["type"] in gates
+            if condition["type"] in own
         }
 
     async def _gone(
@@ -152,33 +170,46 @@ class PodUpward:
         view = pod_status.decode(raw) if raw else None
         seen = view is not None and _source_uid(view) == source.uid
         if not seen:
-            ran = source.scheduled or source.finished or source.deleting
-            if not ran or await self._exists(mirror_key):
-                self._super.down.add(state.request(PODS.plural, key))
+            if not (source.scheduled or source.deleting):
+                if not source.finished:  # somebody in the tenant says so of a pod that never ran
+                    self._super.down.add(state.request(PODS.plural, key))
+                return
+            if await self._exists(mirror_key, source.uid):
+                self._super.up.add(state.request(PODS.plural, key))
                 return
         if view is not None and seen and not (source.finished and not _ends(view)):
-            await self._write_status(state, key, source, view)
+            await self._write_last_status(state, key, source, view)
         ended = source.finished or (view is not None and seen and _ends(view))
         if not source.deleting and not ended:
             await self._write_vanished(state, key, source)
         await self._delete(state, key, source, 0)
-        source.removed = True
+        if (current := state.pods.get(key)) is not None and current.uid == source.uid:
+            current.removed = True
         self._super.gone.pop(mirror_key, None)
 
-    async def _exists(self, mirror_key: ObjectKey) -> bool:
+    async def _write_last_status(
+        self, state: TenantState, key: ObjectKey, source: TenantPod, view: SuperPodView
+    ) -> None:
+        try:
+            await self._write_status(state, key, source, view)
+        except Invalid as error:  # no reason to leave the pod terminating for ever
+            log.warning("last status refused", tenant=state.tenant.key, reason=error.message)
+
+    async def _exists(self, mirror_key: ObjectKey, uid: str) -> bool:
         """Law 6: a cache that lacks the super pod proves nothing; ask."""
         try:
             raw = await self._super.client.get(PODS, mirror_key)
         except NotFound:
             return False
-        self._super.pods.put(raw)
-        return True
+        if self._super.pods.read(raw).source_uid != uid:
+            return False
+        return self._super.pods.put(raw) is not None
 
     async def _write_vanished(self, state: TenantState, key: ObjectKey, source: TenantPod) -> None:
         """Owners replace a pod that failed; DisruptionTarget tells them that it was not its fault."""
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         condition = {
-            "type": "DisruptionTarget",
+            "type": DISRUPTED,
             "status": "True",
             "reason": "DeletionBySuperCluster",
             "message": "The pod was removed from the cluster that runs it",
@@ -188,8 +219,8 @@ class PodUpward:
         body = {"metadata": {"uid": source.uid}, "status": status}
         try:
             await state.client.patch(PODS, key, Patch.STRATEGIC, encode(body), "status")
-        except (NotFound, Conflict):
-            pass
+        except (NotFound, Conflict, Invalid):
+            pass  # gone, or another one of the same name
 
     async def _delete(
         self, state: TenantState, key: ObjectKey, source: TenantPod, grace: int | None

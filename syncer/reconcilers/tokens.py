@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from kube.client import Patch
-from kube.errors import AlreadyExists, NotFound
+from kube.errors import AlreadyExists, Conflict, NotFound
 from kube.objects import Object, ObjectKey, decode_object, encode
 from kube.resources import PODS, SECRETS, SERVICE_ACCOUNTS
 from syncer.kinds.pod import TokenRequest, token_requests
@@ -88,19 +88,22 @@ def secret(
 
 
 async def provide(super_state: SuperState, state: TenantState, pod: Object) -> None:
-    """Make the super Secret that the pod's volumes name, if they name one."""
+    """Make the super Secret that the pod's volumes name, if they name one and it is not there."""
     wanted = token_requests(pod)
-    if not wanted:
-        return
     metadata = pod["metadata"]
+    key = _secret_key(state, metadata["namespace"], metadata["uid"])
+    secrets = super_state.mirrors[SECRETS.plural]
+    if not wanted or (key in state.renewals and secrets.get(key) is not None):
+        return
     data, renew = await issue(state, pod, wanted)
     made = secret(state, metadata["name"], metadata["namespace"], metadata["uid"], data, renew)
-    key = ObjectKey(made["metadata"]["namespace"], made["metadata"]["name"])
     try:
         answer = await super_state.client.create(SECRETS, key, encode(made))
     except AlreadyExists:
-        return  # from before a restart; its renewal is planned like any other's
-    super_state.mirrors[SECRETS.plural].put(answer)
+        # Made before, and the answer was lost: nobody has planned its renewal.
+        answer = await super_state.client.get(SECRETS, key)
+        renew = datetime.fromtimestamp(due(secrets.read(answer).digest), UTC)
+    secrets.put(answer)
     state.renewals[key] = renew.timestamp()
 
 
@@ -130,18 +133,22 @@ async def remove_of_pod(
     super_state: SuperState, state: TenantState, namespace: str, pod_uid: str
 ) -> None:
     """The pod has gone on both sides: its tokens go too."""
-    key = ObjectKey(api.super_namespace(state.tenant.key, namespace), token_secret_name(pod_uid))
-    state.renewals.pop(key, None)
+    key = _secret_key(state, namespace, pod_uid)
     entry = super_state.mirrors[SECRETS.plural].get(key)
     if entry is not None and entry.source_uid == pod_uid and not entry.deleting:
         await remove(super_state, entry.uid, key)
+    state.renewals.pop(key, None)
+
+
+def _secret_key(state: TenantState, namespace: str, pod_uid: str) -> ObjectKey:
+    return ObjectKey(api.super_namespace(state.tenant.key, namespace), token_secret_name(pod_uid))
 
 
 async def remove(super_state: SuperState, uid: str, key: ObjectKey) -> None:
     """Delete a token Secret; it may be gone already."""
     try:
         await super_state.client.delete(SECRETS, key, uid=uid)
-    except NotFound:
+    except (NotFound, Conflict):
         pass
 
 

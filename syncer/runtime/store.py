@@ -1,5 +1,6 @@
 """The last known state of one kind at one API server, as small entries."""
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Generic, Protocol, TypeVar
 
@@ -12,6 +13,9 @@ class StoreEntry(Protocol):
     uid: str
     version: int
 
+
+REMEMBERED_SECONDS = 60.0
+"""How long a deletion is remembered: longer than any answer to an earlier request is under way."""
 
 E = TypeVar("E", bound=StoreEntry)
 Decode = Callable[[bytes], tuple[ObjectKey, E]]
@@ -32,7 +36,7 @@ class ObjectStore(Generic[E]):
         self._decode = decode
         self._changed = changed
         self._entries: dict[ObjectKey, E] = {}
-        self._seen = 0
+        self._deleted: dict[ObjectKey, tuple[int, float]] = {}
 
     def get(self, key: ObjectKey) -> E | None:
         """The entry, or None."""
@@ -57,8 +61,8 @@ class ObjectStore(Generic[E]):
         """See runtime.informer.Store."""
         key, entry = self._decode(raw)
         before = self._entries.get(key)
-        if not listed:
-            self._seen = max(self._seen, entry.version)
+        if before is None and self._is_deleted(key, entry):
+            return key  # a list that was begun before, or a watch that repeats itself
         if before is None or entry.version > before.version:
             self._entries[key] = entry
             self._changed(key, before, entry, raw, False)
@@ -69,11 +73,14 @@ class ObjectStore(Generic[E]):
         return self._decode(raw)[1]
 
     def put(self, raw: bytes) -> E | None:
-        """Take in the answer to a write of ours, ahead of the watch; the entry that holds now."""
+        """Take in an answer of the API server, ahead of the watch; the entry that holds now.
+
+        None: the watch has told meanwhile that it was deleted.
+        """
         key, entry = self._decode(raw)
         before = self._entries.get(key)
-        if before is None and entry.version <= self._seen:
-            return None  # the watch is past this version: the object has been deleted since
+        if before is None and self._is_deleted(key, entry):
+            return None
         if before is None or entry.version > before.version:
             self._entries[key] = entry
             self._changed(key, before, entry, raw, True)
@@ -83,12 +90,22 @@ class ObjectStore(Generic[E]):
     def remove(self, raw: bytes) -> None:
         """See runtime.informer.Store."""
         key, entry = self._decode(raw)
-        self._seen = max(self._seen, entry.version)
         before = self._entries.get(key)
         if before is not None and before.version > entry.version:
             return  # re-created meanwhile; we heard so from the answer to our own write
+        self._remember_deletion(key, entry.version)
         self._entries.pop(key, None)
         self._changed(key, before or entry, None, raw, False)
+
+    def _is_deleted(self, key: ObjectKey, entry: E) -> bool:
+        return key in self._deleted and entry.version <= self._deleted[key][0]
+
+    def _remember_deletion(self, key: ObjectKey, version: int) -> None:
+        now = time.monotonic()
+        self._deleted.pop(key, None)
+        self._deleted[key] = version, now
+        while now - self._deleted[oldest := next(iter(self._deleted))][1] > REMEMBERED_SECONDS:
+            del self._deleted[oldest]
 
     def retain(
         self,

@@ -21,7 +21,7 @@ class Request(NamedTuple):
 class _Line:
     """One tenant's requests that wait."""
 
-    __slots__ = ("credit", "inflight", "paused", "waiting", "weight")
+    __slots__ = ("credit", "inflight", "left", "paused", "waiting", "weight")
 
     def __init__(self) -> None:
         self.waiting: deque[Request] = deque()
@@ -29,6 +29,7 @@ class _Line:
         self.credit = 0
         self.inflight = 0
         self.paused = False
+        self.left = False  # forgotten, but workers still hold requests of it
 
 
 class WorkQueue:
@@ -93,18 +94,19 @@ class WorkQueue:
                 self._turn[tenant] = None
         self.waited = time.monotonic() - self._pending.pop(request)
         self._active.add(request)
+        if self._turn:
+            self._wake_one()  # a resumed tenant has work for more than one worker
         return request
 
     def done(self, request: Request) -> None:
         """The worker is through with the request, well or badly."""
         self._active.remove(request)
-        line = self._lines.get(request.tenant)
-        if line is None:  # forgotten meanwhile
-            self._pending.pop(request, None)
-            return
+        line = self._lines[request.tenant]
         line.inflight -= 1
         if request in self._pending:
             self._enqueue(request)
+        elif line.left and not line.inflight:
+            del self._lines[request.tenant]
         else:
             self._offer(request.tenant, line)
 
@@ -124,13 +126,16 @@ class WorkQueue:
         self._offer(tenant, line)
 
     def forget(self, tenant: str) -> None:
-        """Drop all that waits for the tenant."""
+        """Drop all that waits for the tenant; what workers hold still counts against its limit."""
         self._turn.pop(tenant, None)
-        line = self._lines.pop(tenant, None)
-        for request in line.waiting if line else ():
-            self._pending.pop(request, None)
+        for request in [request for request in self._pending if request.tenant == tenant]:
+            del self._pending[request]
         for request in [request for request in self._delayed if request.tenant == tenant]:
             self._delayed.pop(request).cancel()
+        line = self._lines.pop(tenant, None)
+        if line is not None and line.inflight:
+            held = self._lines[tenant] = _Line()
+            held.inflight, held.left = line.inflight, True
 
     def depth(self, tenant: str) -> int:
         """How many requests of the tenant wait to be handed out."""
@@ -149,6 +154,7 @@ class WorkQueue:
     def _line(self, tenant: str) -> _Line:
         if (line := self._lines.get(tenant)) is None:
             line = self._lines[tenant] = _Line()
+        line.left = False
         return line
 
     def _can_be_served(self, line: _Line) -> bool:

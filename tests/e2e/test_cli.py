@@ -130,6 +130,8 @@ def test_it_is_a_plugin_of_kubectl(local: LocalSystem, kubectl: Path) -> None:
     assert "team-a" in listed.stdout
     usage = run(str(kubectl), "vc", "describe", "--help", **environment)
     assert usage.stdout.startswith("Usage: kubectl vc describe ")
+    words = ("connect", "team-a", "--", "sh", "-c", "exit 5")
+    assert run(str(kubectl), "vc", *words, **environment).returncode == 5
 
 
 @pytest.mark.usefixtures("team_a")

@@ -126,6 +126,14 @@ def test_a_control_plane_outlives_its_operator(
     assert tenant.processes() == before
 
 
+def test_told_to_end_it_ends_well(tenant: TenantUnderTest, operator: OperatorProcess) -> None:
+    before = tenant.processes()
+    assert operator.stop() == 0
+    assert tenant.processes() == before
+    operator.start()
+    operator.wait_until_ready()
+
+
 def test_a_killed_api_server_comes_back(tenant: TenantUnderTest, tmp_path: Path) -> None:
     before = tenant.processes()["kube-apiserver"]
     os.kill(before, signal.SIGKILL)

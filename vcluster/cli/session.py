@@ -77,13 +77,25 @@ def private_directory() -> Iterator[tuple[Path, int]]:
     for left in base.glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):
             _remove_if_left(left)
-    directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
-    lock = os.open(directory, os.O_RDONLY)
+    directory, lock = _make_locked(base)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
         yield directory, lock
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+        os.close(lock)
+
+
+def _make_locked(base: Path) -> tuple[Path, int]:
+    while True:
+        directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
+        try:
+            lock = os.open(directory, os.O_RDONLY)
+        except FileNotFoundError:
+            continue
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        # Another vc may have taken it for one that was left, before we had locked it.
+        if directory.exists():
+            return directory, lock
         os.close(lock)
 
 

@@ -35,23 +35,39 @@ async def run(settings: Settings) -> None:
     tenants = Tenants(provider(settings, cluster))
     registry = kopf.OperatorRegistry()
     register(registry, settings, tenants)
-    started, stop = asyncio.Event(), asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    started = asyncio.Event()
     async with health_server(settings, cluster, started) as port:
         log.info("operator started", port=port)
         try:
-            await kopf.operator(
-                registry=registry,
-                clusterwide=True,
-                standalone=True,
-                ready_flag=started,
-                stop_flag=stop,
-            )
+            async with asyncio.TaskGroup() as tasks:
+                running = tasks.create_task(
+                    kopf.operator(
+                        registry=registry, clusterwide=True, standalone=True, ready_flag=started
+                    )
+                )
+                signals = tasks.create_task(_take_signals(started, running, tenants))
+                running.add_done_callback(lambda _: signals.cancel())
         finally:
             await asyncio.to_thread(tenants.close)
     cluster.close()
+
+
+async def _take_signals(
+    started: asyncio.Event, running: asyncio.Task[None], tenants: Tenants
+) -> None:
+    """Let a signal cut everything off: passes may be, and kopf's own handler takes 7 seconds.
+
+    That one is in place when kopf says that it has started, so this one comes afterwards.
+    """
+    await started.wait()
+
+    def end() -> None:
+        log.info("operator ends")
+        tenants.stop()
+        running.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, end)
 
 
 def provider(settings: Settings, cluster: Cluster) -> Provider:

@@ -45,9 +45,13 @@ class Tenants:
             self._locks.pop(uid, None)
         return remaining
 
-    def close(self) -> None:
-        """Wait for passes that run: told to stop, they end at their next step."""
+    def stop(self) -> None:
+        """Tell passes that wait for something to end."""
         self._provider.stopping.set()
+
+    def close(self) -> None:
+        """Return when no pass runs any more."""
+        self.stop()
         self._threads.shutdown()
 
     async def _alone(self, uid: str, work: Callable[[], Result]) -> Result:

@@ -84,7 +84,7 @@ def locked(directory: Path, name: str) -> Iterator[None]:
 
 
 def sections(path: Path) -> dict[str, int]:
-    """The programs that a group's file declares, with their priorities; none if it is missing."""
+    """The programs that a group's file declares, with supervisord's priorities of them."""
     return {
         name.removeprefix("program:"): section.getint("priority", 0)
         for name, section in _read(path).items()

@@ -16,6 +16,8 @@ MARK = "VC_SUPERVISOR"
 
 START_SECONDS = 5
 """Who ends sooner failed to start and waits with back-off; who ends later is started at once."""
+LAST_TO_START = 999
+"""supervisord's number of what is started last and stopped first; it counts the other way."""
 LOG_BYTES, LOG_BACKUPS = 20 << 20, 2
 
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -38,7 +40,7 @@ class Program:
     stop_seconds: int = 10
     """Between SIGTERM and SIGKILL."""
     priority: int = 0
-    """At the supervisor's shutdown the highest are stopped last: what others need in order to end."""
+    """When all start the highest are first, when all stop they are last: what others need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,7 @@ def _render(group: str, program: Program, mark: str) -> str:
         "stopwaitsecs": str(program.stop_seconds),
         "stopasgroup": "true",
         "killasgroup": "true",
-        "priority": str(program.priority),
+        "priority": str(LAST_TO_START - program.priority),
         "redirect_stderr": "true",
         "stdout_logfile": str(program.log_file).replace("%", "%%"),
         "stdout_logfile_maxbytes": str(LOG_BYTES),

@@ -207,7 +207,7 @@ class Supervisor:
         for path in sorted(self._groups_directory.glob("*.conf")):
             for name, priority in host.sections(path).items():
                 waves.setdefault(priority, []).append(name)
-        for priority in sorted(waves):
+        for priority in sorted(waves, reverse=True):
             self._stop_all(waves[priority])
 
     def _wait(self, what: str, condition: Callable[[], bool], seconds: float) -> None:

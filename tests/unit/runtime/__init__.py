@@ -1,0 +1,1 @@
+"""The controller machinery: queue, store, informer, breaker, controller."""

@@ -1,0 +1,175 @@
+"""A controller works on each request until it succeeds, and no request can stop it."""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from kube.errors import ApiError, Unreachable
+from syncer.runtime.breaker import OPENS_AFTER, CircuitBreaker
+from syncer.runtime.controller import Controller, backoff
+from syncer.runtime.workqueue import Request, WorkQueue
+from tests.fakes.waiting import eventually
+
+
+def a_request(name: str = "web", tenant: str = "acme") -> Request:
+    return Request(tenant, "pods", "default", name)
+
+
+class Outcomes:
+    """What the observer heard."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, str]] = []
+
+    def __call__(self, request: Request, outcome: str, waited: float, took: float) -> None:
+        assert waited >= 0
+        assert took >= 0
+        self.heard.append((request.name, outcome))
+
+    def of(self, name: str) -> list[str]:
+        return [outcome for named, outcome in self.heard if named == name]
+
+
+@contextlib.asynccontextmanager
+async def controlled(
+    reconcile: Callable[[Request], Awaitable[None]],
+    queue: WorkQueue,
+    outcomes: Outcomes,
+    *,
+    workers: int = 2,
+    timeout: float = 5.0,
+) -> AsyncIterator[None]:
+    """A controller that runs."""
+    controller = Controller(
+        "test", queue, reconcile, workers=workers, timeout=timeout, observe=outcomes
+    )
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(controller.run())
+        yield
+        running.cancel()
+
+
+@pytest.mark.parametrize(
+    ("failure", "outcome"),
+    [
+        (ApiError(409, "Conflict", "modified"), "retry"),
+        (Unreachable("no answer"), "retry"),
+        (KeyError("spec"), "error"),
+    ],
+)
+async def test_a_request_that_fails_is_tried_again_until_it_succeeds(
+    failure: Exception, outcome: str
+) -> None:
+    failures = [failure, failure]
+
+    async def reconcile(_request: Request) -> None:
+        if failures:
+            raise failures.pop()
+
+    queue, outcomes = WorkQueue(10), Outcomes()
+    async with controlled(reconcile, queue, outcomes):
+        queue.add(a_request())
+        await eventually(lambda: len(outcomes.heard) == 3, "it has succeeded")
+    assert outcomes.of("web") == [outcome, outcome, "ok"]
+
+
+async def test_a_poisonous_object_does_not_hold_up_the_others_of_its_tenant() -> None:
+    async def reconcile(request: Request) -> None:
+        if request.name == "poison":
+            raise KeyError("spec")
+
+    queue, outcomes = WorkQueue(1), Outcomes()
+    async with controlled(reconcile, queue, outcomes, workers=1):
+        queue.add(a_request("poison"))
+        for number in range(20):
+            queue.add(a_request(f"good-{number}"))
+        await eventually(
+            lambda: sum(outcome == "ok" for _, outcome in outcomes.heard) == 20, "all good are done"
+        )
+
+
+async def test_what_takes_too_long_is_given_up_and_tried_again() -> None:
+    hangs = [True]
+
+    async def reconcile(_request: Request) -> None:
+        if hangs.pop() if hangs else False:
+            await asyncio.Event().wait()
+
+    queue, outcomes = WorkQueue(10), Outcomes()
+    async with controlled(reconcile, queue, outcomes, timeout=0.05):
+        queue.add(a_request())
+        await eventually(lambda: len(outcomes.heard) == 2, "it was tried again")
+    assert outcomes.of("web") == ["timeout", "ok"]
+
+
+async def test_one_object_is_never_worked_on_by_two() -> None:
+    working: Counter[Request] = Counter()
+    worst = 0
+
+    async def reconcile(request: Request) -> None:
+        nonlocal worst
+        working[request] += 1
+        worst = max(worst, working[request])
+        await asyncio.sleep(0)
+        working[request] -= 1
+
+    queue, outcomes = WorkQueue(10), Outcomes()
+    async with controlled(reconcile, queue, outcomes, workers=8):
+        for _ in range(50):
+            queue.add(a_request("a"))
+            queue.add(a_request("b"))
+            await asyncio.sleep(0)
+        await eventually(lambda: queue.idle, "all is done")
+    assert worst == 1
+
+
+def test_the_wait_grows_with_the_failures_and_stays_bounded() -> None:
+    assert 0.01 < backoff(0) < 0.1
+    assert backoff(4) > backoff(0)
+    assert all(backoff(failures) <= 40 for failures in range(0, 2000, 100))
+
+
+class Probed:
+    """A server that a breaker probes, and what the breaker told."""
+
+    def __init__(self) -> None:
+        self.answers = False
+        self.told: list[str] = []
+        self.breaker = CircuitBreaker(
+            self._probe, lambda: self.told.append("opened"), lambda: self.told.append("closed")
+        )
+
+    async def _probe(self) -> None:
+        if not self.answers:
+            raise Unreachable("no answer")
+
+
+def test_a_breaker_opens_after_some_silence_in_a_row_only() -> None:
+    probed = Probed()
+    for _ in range(10):
+        for _ in range(OPENS_AFTER - 1):
+            probed.breaker.observe(answered=False)
+        probed.breaker.observe(answered=True)
+    assert not probed.breaker.is_open
+    for _ in range(OPENS_AFTER + 3):
+        probed.breaker.observe(answered=False)
+    assert probed.breaker.is_open
+    assert probed.told == ["opened"]
+
+
+async def test_a_breaker_closes_when_the_server_answers_a_probe() -> None:
+    probed = Probed()
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(probed.breaker.run())
+        for _ in range(OPENS_AFTER):
+            probed.breaker.observe(answered=False)
+        probed.answers = True
+        await eventually(lambda: probed.told == ["opened", "closed"], "it is closed")
+        assert not probed.breaker.is_open
+        for _ in range(OPENS_AFTER - 1):
+            probed.breaker.observe(answered=False)
+        assert not probed.breaker.is_open
+        running.cancel()
