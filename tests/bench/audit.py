@@ -80,6 +80,15 @@ def count(entries: Iterable[Entry], user: str, first: str, last: str) -> Calls:
     )
 
 
+def status_writes(entries: Iterable[Entry], first: str, last: str) -> int:
+    """How often anybody wrote the status of a pod between two times."""
+    return sum(
+        entry.call in {("patch", "pods/status"), ("update", "pods/status")}
+        and first <= entry.request_received_timestamp <= last
+        for entry in entries
+    )
+
+
 def read(log: Path) -> list[Entry]:
     """All that an API server has logged and not yet thrown away, rotated files included."""
     entries: list[Entry] = []

@@ -11,8 +11,8 @@ from time import perf_counter
 
 from tests.bench import load, watching
 from tests.bench.load import Target
-from tests.bench.phases import Measure, Result, end, measured
 from tests.bench.percentiles import p99
+from tests.bench.phases import Measure, Result, end, measured
 
 WAITING_PODS = 100
 """Created in the tenant just before it hangs, so that there is work for it in both directions."""

@@ -14,7 +14,7 @@ from vcluster.binaries.catalog import PROJECTS
 ROOT = Path(__file__).parents[2]
 
 
-def describe() -> dict[str, object]:
+def describe() -> dict[str, float | int | str | bool | None]:
     """Machine, versions and date, as flat keys."""
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),

@@ -55,7 +55,9 @@ def parse(arguments: list[str]) -> Options:
         prog="python -m tests.bench",
         description="Measure the tenants' path against the direct path, in one run on one system.",
     )
-    parser.add_argument("--quick", action="store_true", help="A small run, to try the bench itself.")
+    parser.add_argument(
+        "--quick", action="store_true", help="A small run, to try the bench itself."
+    )
     for name, kind, text in (
         ("pods", int, "pods of a burst"),
         ("tenants", int, "tenants, at least 2"),
@@ -72,7 +74,10 @@ def parse(arguments: list[str]) -> Options:
         help=f"a folder of the bench's own (default {DEFAULT_DIRECTORY})",
     )
     parser.add_argument(
-        "--keep", action="store_true", default=None, help="leave the system up; the next run ends it"
+        "--keep",
+        action="store_true",
+        default=None,
+        help="leave the system up; the next run ends it",
     )
     given = {name: value for name, value in vars(parser.parse_args(arguments)).items() if value}
     options = replaced(QUICK if given.get("quick") else FULL, given)

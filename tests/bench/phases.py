@@ -9,7 +9,8 @@ from time import perf_counter
 
 from tests.bench import load, watching
 from tests.bench.load import Pod
-from tests.bench.processes import Usages, cpu_seconds, restarted
+from tests.bench.percentiles import p50, p99
+from tests.bench.processes import SYNCER, Usages, cpu_seconds, restarted
 
 STUCK_SECONDS = 30.0
 """A pod that is still there so long after the last deletion was asked for counts as stuck."""
@@ -55,6 +56,21 @@ class Result:
     def cpu_ms_per_pod(self, program: str) -> float:
         """Of a whole pod life."""
         return self.cpu_life.get(program, 0.0) / self.pods * 1000
+
+    def summary(self) -> str:
+        """One line for people."""
+        rate = f"{self.pods} pods, {self.pods_per_second:.1f}/s"
+        times = f"create→Running p50 {p50(self.latencies):.2f} s, p99 {p99(self.latencies):.2f} s"
+        cpu = f"syncer {self.cpu_ms_per_pod(SYNCER):.2f} CPU-ms/pod"
+        text = f"{self.name}: {rate}, {times}, gone after {self.seconds_to_gone:.1f} s, {cpu}"
+        faults = {
+            "not running": self.not_running,
+            "refused": self.refused,
+            "stuck": self.stuck,
+            "restarted": ", ".join(self.restarted),
+        }
+        notes = [f"{name}: {value}" for name, value in faults.items() if value]
+        return "; ".join([text, *notes, *self.errors])
 
 
 async def measured(

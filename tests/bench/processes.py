@@ -23,6 +23,8 @@ class Usage:
     pid: int
     cpu_seconds: float
     rss_bytes: int
+    shared_bytes: int
+    """Of the resident memory, the part in files: program text, which others share."""
 
 
 Usages = Mapping[int, Usage]
@@ -46,9 +48,9 @@ def measure(statuses: Iterable[ProcessStatus]) -> dict[int, Usage]:
         with contextlib.suppress(psutil.Error):
             process = psutil.Process(pid)
             times = process.cpu_times()
-            usages[pid] = Usage(
-                program, pid, times.user + times.system, process.memory_info().rss
-            )
+            memory = process.memory_info()
+            spent = times.user + times.system
+            usages[pid] = Usage(program, pid, spent, memory.rss, memory.shared)
     return usages
 
 
@@ -68,7 +70,18 @@ def restarted(before: Usages, after: Usages) -> list[str]:
 
 def rss_mib(usages: Usages) -> dict[str, float]:
     """Resident memory by program, in MiB; of several processes of one program, their mean."""
+    return _mean_mib((usage.program, usage.rss_bytes) for usage in usages.values())
+
+
+def anonymous_mib(usages: Usages) -> dict[str, float]:
+    """The same without what is in files and shared."""
+    return _mean_mib(
+        (usage.program, usage.rss_bytes - usage.shared_bytes) for usage in usages.values()
+    )
+
+
+def _mean_mib(sizes: Iterable[tuple[str, int]]) -> dict[str, float]:
     found: dict[str, list[int]] = {}
-    for usage in usages.values():
-        found.setdefault(usage.program, []).append(usage.rss_bytes)
-    return {program: sum(sizes) / len(sizes) / MIB for program, sizes in found.items()}
+    for program, size in sizes:
+        found.setdefault(program, []).append(size)
+    return {program: sum(all_) / len(all_) / MIB for program, all_ in found.items()}

@@ -14,6 +14,7 @@ GROUP = "super"
 
 SERVICE_RANGE = "10.96.0.0/16"
 TENANT_SERVICE_POOL = "10.112.0.0/12"
+NODE_RANGE = "10.192.0.0/16"
 POD_RANGE = "10.128.0.0/12"
 """Not routed anywhere: the pods are simulated. No other range here overlaps with it."""
 
@@ -218,5 +219,6 @@ def _environment(
         return import_path | {
             "SYNCER_SUPER_KUBECONFIG": kubeconfig or str(state.kubeconfig(SYNCER)),
             "SYNCER_PORT_FILE": str(state.port_file(SYNCER)),
+            "SYNCER_DENIED_CIDRS": "" if kubeconfig else f"{SERVICE_RANGE},{NODE_RANGE}",
         }
     return {}

@@ -1,12 +1,13 @@
 """The programs of the super cluster: what they are told, and what they must never do."""
 
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
 import yaml
 
 from syncer.settings import Settings as SyncerSettings
-from vcluster.local.components import CLUSTER, SERVICES, programs, wanted
+from vcluster.local.components import CLUSTER, NODE_RANGE, SERVICES, programs, wanted
 from vcluster.local.configuration import render_stages
 from vcluster.local.nodes import gpu_labels, wanted_nodes
 from vcluster.local.options import Options, OptionsError
@@ -51,7 +52,9 @@ def test_nothing_listens_beyond_loopback() -> None:
 def test_our_services_understand_their_environment() -> None:
     found = by_name(Options())
     assert OperatorSettings.from_environment(found["operator"].environment).etcd_endpoints
-    assert SyncerSettings.from_environment(found["syncer"].environment).super_kubeconfig
+    syncer = SyncerSettings.from_environment(found["syncer"].environment)
+    assert syncer.super_kubeconfig
+    assert [ip_network(cidr) for cidr in syncer.denied_cidrs.split(",")]
 
 
 def test_the_datastore_is_stopped_last() -> None:
@@ -73,8 +76,9 @@ def test_nodes_are_as_asked_for(options: Options) -> None:
     gpu = [n for n in nodes if "nvidia.com/gpu" in n["status"]["capacity"]]
     assert len(nodes) == options.cpu_nodes + options.gpu_nodes
     assert len(gpu) == options.gpu_nodes
-    addresses = {n["status"]["addresses"][0]["address"] for n in nodes}
+    addresses = {ip_address(n["status"]["addresses"][0]["address"]) for n in nodes}
     assert len(addresses) == len(nodes)
+    assert all(address in ip_network(NODE_RANGE) for address in addresses)
     for node in gpu:
         assert node["status"]["allocatable"]["nvidia.com/gpu"] == str(options.gpus_per_node)
         assert node["metadata"]["labels"]["nvidia.com/gpu.count"] == str(options.gpus_per_node)
