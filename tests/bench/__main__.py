@@ -26,13 +26,14 @@ def main() -> int:
     def say(text: str) -> None:
         print(f"[{perf_counter() - start:6.1f} s] {text}", flush=True)
 
+    failed = False
     try:
         _run(options, say)
     except* (BenchError, ApiError, Unreachable) as group:
+        failed = True
         for error in _leaves(group):
             print(f"bench: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return int(failed)
 
 
 def _run(options: Options, say: Callable[[str], None]) -> None:

@@ -94,4 +94,4 @@ def parse(arguments: list[str]) -> Options:
 def replaced(options: Options, given: dict[str, object]) -> Options:
     """These options with the given values instead."""
     values = {name: getattr(options, name) for name in Options.__slots__}
-    return Options(**{**values, **given})  # type: ignore[arg-type]
+    return Options(**{**values, **given})

@@ -1,5 +1,7 @@
 """The tenant's kube-apiserver: stock, on the shared etcd, slim."""
 
+from collections.abc import Callable
+
 import msgspec
 
 from vcluster.control_plane.plan import (
@@ -77,9 +79,26 @@ def render(plan: Plan) -> Workload:
 
 
 def _arguments(plan: Plan) -> tuple[str, ...]:
+    file = plan.placement.path
+    values = {
+        **_place(plan),
+        **_access(file),
+        # What it tells.
+        "audit-policy-file": file(AUDIT_POLICY_FILE),
+        "audit-log-path": file(f"logs/{AUDIT_LOG}"),
+        "audit-log-mode": "batch",
+        "audit-log-batch-max-wait": "1s",
+        "audit-log-maxsize": 20,
+        "audit-log-maxbackup": 2,
+        "profiling": "false",
+    }
+    return tuple(f"--{name}={value}" for name, value in values.items())
+
+
+def _place(plan: Plan) -> dict[str, object]:
     place = plan.placement
     file = place.path
-    values = {
+    return {
         # Where it listens. On loopback only the endpoint reconciler "none" is accepted.
         "bind-address": place.address,
         "secure-port": place.ports[KUBE_APISERVER],
@@ -95,6 +114,11 @@ def _arguments(plan: Plan) -> tuple[str, ...]:
         "etcd-cafile": file(certificate_file(certificates.ETCD_AUTHORITY)),
         "etcd-certfile": file(certificate_file(certificates.ETCD_CLIENT)),
         "etcd-keyfile": file(key_file(certificates.ETCD_CLIENT)),
+    }
+
+
+def _access(file: Callable[[str], str]) -> dict[str, object]:
+    return {
         # Who may do what.
         "client-ca-file": file(certificate_file(certificates.CLUSTER_AUTHORITY)),
         "authentication-config": file(AUTHENTICATION_FILE),
@@ -114,13 +138,4 @@ def _arguments(plan: Plan) -> tuple[str, ...]:
         "kubelet-client-certificate": file(certificate_file(certificates.KUBELET_CLIENT)),
         "kubelet-client-key": file(key_file(certificates.KUBELET_CLIENT)),
         "kubelet-preferred-address-types": "InternalIP,Hostname",
-        # What it tells.
-        "audit-policy-file": file(AUDIT_POLICY_FILE),
-        "audit-log-path": file(f"logs/{AUDIT_LOG}"),
-        "audit-log-mode": "batch",
-        "audit-log-batch-max-wait": "1s",
-        "audit-log-maxsize": 20,
-        "audit-log-maxbackup": 2,
-        "profiling": "false",
     }
-    return tuple(f"--{name}={value}" for name, value in values.items())

@@ -5,7 +5,7 @@ the next one ends in the same state. It blocks: call it in a thread, one pass pe
 """
 
 import time
-from concurrent.futures import Executor
+from concurrent.futures import Executor, wait
 from dataclasses import dataclass
 from threading import Event
 from typing import NoReturn
@@ -125,35 +125,9 @@ class Pass:
 
     def _plan(self) -> Plan:
         """What is to run, with the datastore's share, the service range and all keys at hand."""
-        provider, key = self._provider, self._key
-        datastore = provider.executor.submit(provider.datastore.ensure, key)
+        datastore = self._provider.executor.submit(self._provider.datastore.ensure, self._key)
         try:
-            cidr = service_range.ensure(
-                provider.cluster,
-                provider.manifests,
-                key,
-                self._record.fields.get("serviceCIDR", ""),
-                provider.service_pool,
-            )
-            placement = provider.provisioner.place(key, [part.name for part in COMPONENTS])
-            authority = provider.datastore.authority
-            self._secrets = provider.cluster.list(SECRETS, key)
-            plan = Plan(
-                key=key,
-                name=self._metadata["name"],
-                service_cidr=cidr,
-                placement=placement,
-                credentials=credentials.complete(
-                    key,
-                    (credentials_of(self._secrets), pairs_in(provider.provisioner.saved(key))),
-                    control_plane_certificates(key, api.service_address(cidr, 1)),
-                    authority,
-                    now(),
-                ),
-                etcd_endpoints=provider.datastore.endpoints,
-                etcd_authority=authority.certificate,
-            )
-            provider.provisioner.save(key, backup_files(plan.credentials))
+            plan = self._decide()
             datastore.result()
         except DatastoreError as error:
             self._record.set(Condition.DATASTORE_READY, False, "DatastoreUnavailable", str(error))
@@ -162,9 +136,36 @@ class Pass:
             self._fail("ServiceRangeUnavailable", str(error))
         except PlacementError as error:
             self._fail("NoPlace", str(error))
-        self._record.set(
-            Condition.DATASTORE_READY, True, "UserAndRole", f"Prefix /{key}/ is the tenant's own"
+        finally:
+            wait(
+                [datastore]
+            )  # nothing of a pass may go on when it has ended: a teardown may follow
+        own = f"Prefix /{self._key}/ is the tenant's own"
+        self._record.set(Condition.DATASTORE_READY, True, "UserAndRole", own)
+        return plan
+
+    def _decide(self) -> Plan:
+        provider, key = self._provider, self._key
+        remembered = self._record.fields.get("serviceCIDR", "")
+        cidr = service_range.ensure(
+            provider.cluster, provider.manifests, key, remembered, provider.service_pool
         )
+        placement = provider.provisioner.place(key, [part.name for part in COMPONENTS])
+        authority = provider.datastore.authority
+        self._secrets = provider.cluster.list(SECRETS, key)
+        found = (credentials_of(self._secrets), pairs_in(provider.provisioner.saved(key)))
+        wanted = control_plane_certificates(key, api.service_address(cidr, 1))
+        plan = Plan(
+            key=key,
+            name=self._metadata["name"],
+            service_cidr=cidr,
+            placement=placement,
+            credentials=credentials.complete(key, found, wanted, authority, now()),
+            etcd_endpoints=provider.datastore.endpoints,
+            etcd_authority=authority.certificate,
+        )
+        # On disk before anything uses them: a crash before the Secrets are written loses no key.
+        provider.provisioner.save(key, backup_files(plan.credentials))
         return plan
 
     def _start(self, plan: Plan) -> None:

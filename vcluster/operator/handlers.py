@@ -20,16 +20,19 @@ EXPECTED = (NotReady, ApiError, Unreachable, DatastoreError, SupervisionError)
 KIND = (api.GROUP, api.VERSION, api.VIRTUAL_CLUSTER_PLURAL)
 
 
+async def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
+    """What kopf keeps at the objects, under our own prefix."""
+    settings.posting.enabled = False  # the operator posts its own Events
+    settings.persistence.finalizer = f"{api.PREFIX}operator"
+    settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=api.GROUP)
+    settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=api.GROUP)
+
+
 def register(registry: kopf.OperatorRegistry, settings: Settings, tenants: Tenants) -> None:
     """Add the handlers to kopf's registry."""
     super_kubeconfig = settings.super_kubeconfig
 
-    @kopf.on.startup(registry=registry)
-    async def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
-        settings.posting.enabled = False  # the operator posts its own Events
-        settings.persistence.finalizer = f"{api.PREFIX}operator"
-        settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=api.GROUP)
-        settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=api.GROUP)
+    kopf.on.startup(registry=registry)(configure)
 
     @kopf.on.login(registry=registry)
     async def login(settings: kopf.OperatorSettings, **_: Any) -> kopf.ConnectionInfo | None:

@@ -74,6 +74,28 @@ async def test_law_1_a_mark_of_another_tenant_does_not_make_an_object_ours(world
     assert pod["metadata"]["uid"] == mirror["metadata"]["annotations"][api.UID_ANNOTATION]
 
 
+@pytest.mark.parametrize("of", ["nobody", "another tenant"])
+async def test_law_1_a_pod_in_the_way_that_only_carries_our_label_is_left_alone(
+    world: World, acme: TenantCluster, of: str
+) -> None:
+    """As ``kubectl debug --copy-to`` makes one."""
+    acme.server.create(PODS, a_pod("first"))
+    mirror = await acme.goes_down(PODS, ObjectKey("default", "first"))
+    labels, annotations = mirror["metadata"]["labels"], {}
+    if of == "another tenant":
+        labels = labels | {api.TENANT_LABEL: "another-0a1b2c3d"}
+        annotations = mirror["metadata"]["annotations"]
+    key = acme.mirror_key(WEB)
+    copy = with_metadata(a_pod(namespace=key.namespace), labels=labels, annotations=annotations)
+    foreign = world.super.create(PODS, copy)
+    acme.server.create(PODS, a_pod())
+    await acme.told("NameTaken")
+    acme.server.delete(PODS, WEB)
+    acme.server.create(PODS, a_pod("after"))
+    await acme.goes_down(PODS, ObjectKey("default", "after"))
+    assert world.super.get(PODS, key) == foreign
+
+
 async def test_law_1_every_deletion_names_the_uid_of_what_it_means(
     world: World, acme: TenantCluster
 ) -> None:

@@ -110,13 +110,13 @@ class World:
         self.super.create(NAMESPACES, a_namespace("tenants"))
         self.super.create(NODES, a_node())
 
-    async def add_tenant(self, name: str, weight: int = 1) -> TenantCluster:
+    async def add_tenant(self, name: str, spec: Object | None = None) -> TenantCluster:
         """Do what the operator does for a tenant."""
         server = FakeApiServer()
         await server.start()
         virtual_cluster = {
             "metadata": {"name": name, "namespace": "tenants"},
-            "spec": {"scheduling": {"weight": weight}},
+            "spec": spec or {},
         }
         uid = self.super.create(VIRTUAL_CLUSTERS, virtual_cluster)["metadata"]["uid"]
         key = api.tenant_key(name, uid)

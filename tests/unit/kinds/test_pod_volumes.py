@@ -1,0 +1,218 @@
+"""The volumes of a super pod, and what it has to wait for."""
+
+import pytest
+
+from kube.objects import Object
+from syncer.kinds.mirror import Refused
+from syncer.kinds.pod_volumes import Reference, references, token_secret_name
+from tests.unit.kinds.builders import TENANT_UID
+from tests.unit.kinds.pod_builders import a_container, a_pod, down
+from vcluster import api
+
+RENAMED = api.MIRRORED_ROOT_CA_CONFIG_MAP
+UID_PATH = f"metadata.annotations['{api.UID_ANNOTATION}']"
+NAMESPACE_PATH = f"metadata.annotations['{api.NAMESPACE_ANNOTATION}']"
+
+
+def volume(**source: object) -> Object:
+    found: Object = down(a_pod(volumes=[{"name": "v", **source}]))["volumes"][0]
+    return found
+
+
+def projected(*sources: Object) -> list[Object]:
+    found: list[Object] = volume(projected={"defaultMode": 420, "sources": list(sources)})[
+        "projected"
+    ]["sources"]
+    return found
+
+
+def test_the_service_account_volume_is_served_from_the_tenants_token() -> None:
+    """As the ServiceAccount admission of every API server makes it."""
+    found = volume(
+        projected={
+            "defaultMode": 420,
+            "sources": [
+                {"serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}},
+                {
+                    "configMap": {
+                        "name": api.ROOT_CA_CONFIG_MAP,
+                        "items": [{"key": "ca.crt", "path": "ca.crt"}],
+                    }
+                },
+                {"downwardAPI": {"items": [_item("namespace", "metadata.namespace")]}},
+            ],
+        }
+    )
+    assert found["projected"] == {
+        "defaultMode": 420,
+        "sources": [
+            {
+                "secret": {
+                    "name": token_secret_name(TENANT_UID),
+                    "items": [{"key": "token-0", "path": "token"}],
+                }
+            },
+            {"configMap": {"name": RENAMED, "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+            {"downwardAPI": {"items": [_item("namespace", NAMESPACE_PATH)]}},
+        ],
+    }
+
+
+def _item(path: str, field: str) -> Object:
+    return {"path": path, "fieldRef": {"apiVersion": "v1", "fieldPath": field}}
+
+
+def test_each_audience_and_life_has_a_key_of_its_own() -> None:
+    asked = [
+        {"path": "a"},
+        {"path": "b", "audience": "vault"},
+        {"path": "c", "audience": "vault", "expirationSeconds": 7200},
+        {"path": "d", "audience": "vault"},
+    ]
+    found = projected(*({"serviceAccountToken": one} for one in asked))
+    items = [source["secret"]["items"][0] for source in found]
+    assert [(item["path"], item["key"]) for item in items] == [
+        ("a", "token-0"),
+        ("b", "token-1"),
+        ("c", "token-2"),
+        ("d", "token-1"),
+    ]
+
+
+def test_no_projection_asks_the_super_cluster_for_a_token() -> None:
+    assert "serviceAccountToken" not in str(projected({"serviceAccountToken": {"path": "a"}}))
+
+
+@pytest.mark.parametrize(
+    ("field", "source"),
+    [
+        ("podCertificate", {"signerName": "kubernetes.io/kube-apiserver-client-pod"}),
+        ("clusterTrustBundle", {"name": "roots", "path": "roots.pem"}),
+    ],
+)
+def test_an_identity_and_the_trust_of_the_super_cluster_are_refused(
+    field: str, source: Object
+) -> None:
+    with pytest.raises(Refused, match=rf"spec\.volumes.*{field}"):
+        projected({field: source})
+
+
+def test_other_projections_pass() -> None:
+    secret = {"secret": {"name": "s", "items": [{"key": "a", "path": "b"}]}}
+    settings = {"configMap": {"name": "c", "optional": True}}
+    assert projected(secret, settings) == [secret, settings]
+
+
+def test_the_root_ca_follows_its_new_name() -> None:
+    found = volume(configMap={"name": api.ROOT_CA_CONFIG_MAP, "defaultMode": 256})
+    assert found == {"name": "v", "configMap": {"name": RENAMED, "defaultMode": 256}}
+
+
+def test_the_downward_api_shows_the_tenants_values() -> None:
+    items: list[Object] = [
+        _item("uid", "metadata.uid") | {"mode": 256},
+        _item("labels", "metadata.labels"),
+        {"path": "cpu", "resourceFieldRef": {"resource": "limits.cpu"}},
+    ]
+    found = volume(downwardAPI={"defaultMode": 420, "items": items})["downwardAPI"]
+    assert found == {
+        "defaultMode": 420,
+        "items": [_item("uid", UID_PATH) | {"mode": 256}, *items[1:]],
+    }
+
+
+def test_an_ephemeral_volume_is_the_claim_that_the_tenants_controllers_have_made() -> None:
+    template = {"volumeClaimTemplate": {"spec": {"accessModes": ["ReadWriteOnce"]}}}
+    assert volume(ephemeral=template) == {
+        "name": "v",
+        "persistentVolumeClaim": {"claimName": "shop-v"},
+    }
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        {"emptyDir": {"medium": "Memory", "sizeLimit": "1Gi"}},
+        {"secret": {"secretName": "s", "defaultMode": 256}},
+        {"persistentVolumeClaim": {"claimName": "data", "readOnly": True}},
+        {"hostPath": {"path": "/dev/shm", "type": "Directory"}},
+        {"csi": {"driver": "example.com", "nodePublishSecretRef": {"name": "s"}}},
+        {"image": {"reference": "example.com/data:1", "pullPolicy": "Always"}},
+        {"nfs": {"server": "nas.example.com", "path": "/"}},
+    ],
+    ids=lambda source: str(next(iter(source))),
+)
+def test_every_other_volume_passes(source: Object) -> None:
+    assert volume(**source) == {"name": "v", **source}
+
+
+# What a pod names.
+
+
+def test_references_are_found_in_every_place() -> None:
+    pod = a_pod(
+        imagePullSecrets=[{"name": "pull"}],
+        containers=[
+            a_container(
+                env=[
+                    _from("configMapKeyRef", "env-map", "k"),
+                    _from("secretKeyRef", "env-secret", "k"),
+                ],
+                envFrom=[{"configMapRef": {"name": "from-map"}}, {"secretRef": {"name": "from"}}],
+            )
+        ],
+        initContainers=[a_container("init", envFrom=[{"secretRef": {"name": "init-secret"}}])],
+        ephemeralContainers=[a_container("debug", envFrom=[{"secretRef": {"name": "dbg"}}])],
+        volumes=[
+            {"name": "a", "configMap": {"name": "map"}},
+            {"name": "b", "secret": {"secretName": "secret"}},
+            {"name": "c", "azureFile": {"secretName": "azure", "shareName": "x"}},
+            {"name": "d", "csi": {"driver": "x", "nodePublishSecretRef": {"name": "csi"}}},
+            {"name": "e", "iscsi": {"secretRef": {"name": "iscsi"}}},
+            {"name": "f", "flexVolume": {"driver": "x", "secretRef": {"name": "flex"}}},
+            {
+                "name": "g",
+                "projected": {
+                    "sources": [{"configMap": {"name": "p-map"}}, {"secret": {"name": "p-secret"}}]
+                },
+            },
+        ],
+    )
+    maps = ("env-map", "from-map", "map", "p-map")
+    secrets = ("env-secret", "from", "init-secret", "dbg", "secret", "azure", "csi", "iscsi")
+    assert set(references(pod)) == {
+        Reference("secrets", "pull", optional=True),
+        *(Reference("configmaps", name, optional=False) for name in maps),
+        *(Reference("secrets", name, optional=False) for name in (*secrets, "flex", "p-secret")),
+    }
+
+
+def _from(kind: str, name: str, key: str, **fields: object) -> Object:
+    return {"name": "A", "valueFrom": {kind: {"name": name, "key": key, **fields}}}
+
+
+def test_a_reference_is_optional_only_if_it_is_so_everywhere() -> None:
+    pod = a_pod(
+        containers=[
+            a_container(env=[_from("configMapKeyRef", "a", "k", optional=True)]),
+            a_container("two", envFrom=[{"configMapRef": {"name": "a"}}]),
+            a_container("three", env=[_from("configMapKeyRef", "b", "k", optional=True)]),
+        ],
+        volumes=[{"name": "v", "secret": {"secretName": "s", "optional": True}}],
+    )
+    assert set(references(pod)) == {
+        Reference("configmaps", "a", optional=False),
+        Reference("configmaps", "b", optional=True),
+        Reference("secrets", "s", optional=True),
+    }
+
+
+def test_the_pods_own_token_is_not_waited_for() -> None:
+    sources = [{"serviceAccountToken": {"path": "token"}}]
+    assert references(a_pod(volumes=[{"name": "v", "projected": {"sources": sources}}])) == ()
+
+
+def test_token_secrets_of_different_pods_differ() -> None:
+    names = {token_secret_name(f"uid-{number}") for number in range(1000)}
+    assert len(names) == 1000
+    assert all(len(name) <= 63 for name in names)
