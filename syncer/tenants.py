@@ -47,6 +47,8 @@ class Tenants:
     def wanted(self) -> Iterator[tuple[Tenant, str]]:
         """Each tenant, and a mark that changes with its credentials."""
         for entry in self._objects.values():
+            if entry.deleting:
+                continue  # what goes away must not be made again
             try:
                 tenant = Tenant.from_object(decode_object(entry.raw))
             except (KeyError, msgspec.ValidationError):

@@ -35,9 +35,10 @@ def patches(live: Object, pod: Object, tenant: Tenant, offers: Offers) -> list[P
     if resized := _resize(live["spec"], wanted["spec"]):
         found.append(PodPatch("resize", {"spec": resized}))
     body: Object = {"metadata": {"uid": live["metadata"]["uid"]}}
-    metadata = metadata_patch(live, wanted)
-    metadata.get("annotations", {}).pop(api.DIGEST_ANNOTATION, None)
-    body["metadata"] |= metadata
+    marks = wanted["metadata"]["annotations"]
+    undigested = {key: value for key, value in marks.items() if key != api.DIGEST_ANNOTATION}
+    metadata = wanted["metadata"] | {"annotations": undigested}
+    body["metadata"] |= metadata_patch(live, {"metadata": metadata})
     if spec := _spec(live, wanted):
         body["spec"] = spec
     return [*found, PodPatch("", body)]

@@ -96,6 +96,23 @@ async def test_law_1_a_pod_in_the_way_that_only_carries_our_label_is_left_alone(
     assert world.super.get(PODS, key) == foreign
 
 
+async def test_law_1_a_service_in_the_way_that_only_carries_our_label_is_left_alone(
+    world: World, acme: TenantCluster
+) -> None:
+    acme.server.create(SERVICES, a_service("first", clusterIP="10.101.5.20"))
+    mirror = await acme.goes_down(SERVICES, ObjectKey("default", "first"))
+    key = acme.mirror_key(WEB)
+    copy = a_service(namespace=key.namespace, clusterIP="10.101.5.21")
+    copy = with_metadata(copy, labels=mirror["metadata"]["labels"])
+    foreign = world.super.create(SERVICES, copy)
+    acme.server.create(SERVICES, a_service(clusterIP="10.101.5.21"))
+    await acme.told("NameTaken")
+    acme.server.delete(SERVICES, WEB)
+    acme.server.create(SERVICES, a_service("after", clusterIP="10.101.5.22"))
+    await acme.goes_down(SERVICES, ObjectKey("default", "after"))
+    assert world.super.get(SERVICES, key) == foreign
+
+
 async def test_law_1_every_deletion_names_the_uid_of_what_it_means(
     world: World, acme: TenantCluster
 ) -> None:

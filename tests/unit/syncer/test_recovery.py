@@ -173,6 +173,26 @@ async def test_law_6_a_list_that_wrongly_is_empty_deletes_nothing(
     assert (acme.server.live(PODS, WEB), acme.mirror(PODS, WEB)) == before
 
 
+@pytest.mark.parametrize("kind", ["namespaces", "services"])
+async def test_law_6_a_list_of_any_kind_that_wrongly_is_empty_deletes_nothing(
+    world: World, acme: TenantCluster, kind: str
+) -> None:
+    acme.server.create(SERVICES, a_service(clusterIP="10.101.5.20"))
+    await acme.goes_down(SERVICES, WEB)
+    acme.server.create(PODS, a_pod())
+    await acme.runs(WEB)
+    await world.kill_syncer()
+    acme.server.script.add("LIST", f"^/api/v1/{kind}$", _empty_list(acme.server))
+    await world.start_syncer()
+    acme.server.create(NAMESPACES, a_namespace("after"))
+    after = ObjectKey("", api.super_namespace(acme.tenant.key, "after"))
+    await eventually(lambda: world.super.get(NAMESPACES, after), "a later object is down")
+    await world.settled()
+    assert not [call for call in world.super.script.calls("DELETE") if call.plural == kind]
+    assert acme.mirror(PODS, WEB)
+    assert acme.mirror(SERVICES, WEB)
+
+
 async def test_law_6_a_super_list_that_wrongly_is_empty_fails_no_pod(
     world: World, acme: TenantCluster
 ) -> None:

@@ -153,6 +153,12 @@ class World:
 
         await eventually(synced, f"{cluster.tenant.key} is in step", seconds=10, every=0.03)
 
+    async def settled(self) -> None:
+        """Wait until the syncer has nothing left to do that it has been asked for."""
+        app = self._app
+        assert app is not None
+        await eventually(lambda: app.idle, "the syncer's queues are empty")
+
     async def kill_syncer(self) -> None:
         """End it without any notice; its memory is lost."""
         if self._syncer is not None:
