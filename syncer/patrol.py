@@ -136,6 +136,8 @@ def _compare(
         super_state.newest.pop(mirror_key, None)
     else:
         metrics.REPAIRS.labels(PODS.plural).inc()
+        if not source.gated:  # whose own conditions always differ
+            mirror.reported = 0  # though it was written once, somebody has overwritten it
         super_state.newest[mirror_key] = raw
         super_state.up.add(request)
 

@@ -83,22 +83,3 @@ def _generation(observed: msgspec.Raw, current: int, shown: int) -> msgspec.Raw:
     """The tenant's generation that the kubelet has observed, given the mirror's."""
     behind = max(0, current - _decode_integer(observed))
     return msgspec.Raw(msgspec.json.encode(max(1, shown - behind)))
-
-
-def canonical(status: Mapping[str, msgspec.Raw] | Object) -> bytes:
-    """Equal for equal statuses, whatever the order of their fields."""
-    return msgspec.json.encode(
-        msgspec.json.decode(msgspec.json.encode(status)), order="deterministic"
-    )
-
-
-def vanished(reason_from: str) -> Object:
-    """The status of a pod whose super pod was taken away; ``reason_from`` says by what, if known.
-
-    The same that the API server's own eviction leaves behind (DisruptionTarget and Failed).
-    """
-    return {
-        "phase": "Failed",
-        "reason": "Evicted",
-        "message": reason_from or "The pod was removed from its node.",
-    }

@@ -5,12 +5,10 @@ from typing import Any
 
 from kube.objects import Object
 from syncer.kinds.mirror import metadata_patch
-from syncer.kinds.pod import TENANT_ONLY, Offers, to_super
+from syncer.kinds.pod import Offers, to_super
 from syncer.kinds.pod_containers import container
 from vcluster import api
 from vcluster.api import Tenant
-
-__all__ = ["TENANT_ONLY", "PodPatch", "patches"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ def flatten(findings: Findings, options: Options) -> Figures:
         "not_running": sum(result.not_running for result in _all(findings)),
         "refused": sum(result.refused for result in _all(findings)),
         "restarted": ", ".join(sorted({p for r in _all(findings) for p in r.restarted})),
+        "others_cores": mean(result.others_cores for result in _all(findings)),
         "pods": options.pods,
         "tenants": options.tenants,
         "rounds": options.rounds,

@@ -79,7 +79,8 @@ def parse(arguments: list[str]) -> Options:
         default=None,
         help="leave the system up; the next run ends it",
     )
-    given = {name: value for name, value in vars(parser.parse_args(arguments)).items() if value}
+    words = vars(parser.parse_args(arguments))
+    given = {name: value for name, value in words.items() if value is not None}
     options = replaced(QUICK if given.get("quick") else FULL, given)
     for name, least, most in (("pods", 1, 10000), ("tenants", 2, 50), ("rounds", 1, 20)):
         if not least <= getattr(options, name) <= most:

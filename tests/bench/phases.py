@@ -10,7 +10,7 @@ from time import perf_counter
 from tests.bench import load, watching
 from tests.bench.load import Pod
 from tests.bench.percentiles import p50, p99
-from tests.bench.processes import SYNCER, Usages, cpu_seconds, restarted
+from tests.bench.processes import SYNCER, Usages, busy_seconds, cpu_seconds, restarted
 
 STUCK_SECONDS = 30.0
 """A pod that is still there so long after the last deletion was asked for counts as stuck."""
@@ -43,6 +43,8 @@ class Result:
     """CPU seconds by program until all were Running."""
     cpu_life: dict[str, float] = field(default_factory=dict)
     """CPU seconds by program until all had gone."""
+    others_cores: float = 0.0
+    """How many cores other programs of the machine, and its host, took away on average."""
     restarted: list[str] = field(default_factory=list)
     first: str = ""
     last: str = ""
@@ -82,7 +84,7 @@ async def measured(
     """Run one load from creation to the end; the watches of its targets must run."""
     result = Result(name=name, pods=len(pods), first=now())
     before = await measure()
-    start = perf_counter()
+    start, busy = perf_counter(), busy_seconds()
     await create(pods)
     patience = GIVE_UP_SECONDS + len(pods) / PATIENCE
     accepted = [pod for pod in pods if pod.uid]
@@ -98,6 +100,8 @@ async def measured(
     await asyncio.sleep(TRAILING_SECONDS)  # what is measured is an interval of time
     after = await measure()
     result.cpu_life = cpu_seconds(before, after)
+    others = busy_seconds() - busy - sum(result.cpu_life.values())
+    result.others_cores = max(0.0, others) / (perf_counter() - start)
     result.restarted = restarted(before, after)
     result.refused = sum(not pod.uid for pod in pods)
     result.errors = sorted({pod.error for pod in pods if pod.error})[:5]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from vcluster.local.components import GROUP
+from vcluster.local.components import API_SERVER, CONTROLLER_MANAGER, GROUP
 from vcluster.supervision import ProcessStatus
 
 GENERATOR = "load generator"
@@ -32,12 +32,10 @@ Usages = Mapping[int, Usage]
 
 
 def program_of(group: str, name: str) -> str:
-    """The name under which a supervised process is reported."""
-    return name if group == GROUP and name != "kube-apiserver" else f"{_owner(group)} {name}"
-
-
-def _owner(group: str) -> str:
-    return "super" if group == GROUP else "tenant"
+    """The name under which a supervised process is reported: whose it is, where both have one."""
+    if group != GROUP:
+        return f"tenant {name}"
+    return f"super {name}" if name in (API_SERVER, CONTROLLER_MANAGER) else name
 
 
 def measure(statuses: Iterable[ProcessStatus]) -> dict[int, Usage]:
@@ -61,6 +59,12 @@ def cpu_seconds(before: Usages, after: Usages) -> dict[str, float]:
         earlier = before[pid].cpu_seconds if pid in before else 0.0
         total[usage.program] = total.get(usage.program, 0.0) + usage.cpu_seconds - earlier
     return total
+
+
+def busy_seconds() -> float:
+    """CPU seconds that the machine has spent on anybody, on all cores, since it started."""
+    times = psutil.cpu_times()
+    return float(sum(times[:8]) - times.idle - times.iowait)
 
 
 def restarted(before: Usages, after: Usages) -> list[str]:

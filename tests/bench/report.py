@@ -83,7 +83,8 @@ def _origin(figures: Figures, command: str) -> str:
         f"{versions}. {figures['pods']} pods over {figures['tenants']} tenants, "
         f"{figures['rounds']} bursts each way; paced at {number(figures['paced_rate'])} pods/s; "
         f"memory with {figures['memory_pods']} pods. Load average before the start "
-        f"{figures['load_average_before']}. "
+        f"{figures['load_average_before']}; other programs of the machine took "
+        f"{number(figures['others_cores'])} cores meanwhile. "
         f"Not running {figures['not_running']}, refused {figures['refused']}, "
         f"restarted during the loads: {figures['restarted'] or 'none'}."
     )

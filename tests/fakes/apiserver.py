@@ -12,6 +12,7 @@ from kube.objects import Object, ObjectKey
 from kube.resources import Resource
 from tests.fakes import subresources
 from tests.fakes.faults import Answer, Call, Cut, CutWatch, Fault, Hang, Script, Slow, metadata_only
+from tests.fakes.patches import merge_patch
 from tests.fakes.requests import decoded_body, delete_options, read_call
 from tests.fakes.status import StatusError, unknown_path
 from tests.fakes.storage import Storage
@@ -118,6 +119,15 @@ class FakeApiServer:
     def delete(self, resource: Resource, key: ObjectKey, grace: int | None = None) -> None:
         """Delete an object at once; ``grace`` 0 is what a kubelet says when a pod has ended."""
         self.verbs.delete(_target(resource, key), {"gracePeriodSeconds": grace})
+
+    def lose(self, resource: Resource, key: ObjectKey) -> None:
+        """Remove an object without telling any watcher."""
+        self.verbs.storage.write_quietly(_target(resource, key).table, key, None)
+
+    def change_quietly(self, resource: Resource, key: ObjectKey, patch: Object) -> None:
+        """Merge a patch into an object without telling any watcher."""
+        changed = merge_patch(self.live(resource, key), patch)
+        self.verbs.storage.write_quietly(_target(resource, key).table, key, changed)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         target = parse_path(request.rel_url.raw_path)

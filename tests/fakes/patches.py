@@ -20,6 +20,7 @@ _MERGE_KEYS = {
     "hostAliases": "ip",
     "volumeMounts": "mountPath",
     "taints": "key",
+    "schedulingGates": "name",
 }
 """Lists of objects that a strategic patch merges element by element."""
 _SETS = frozenset({"finalizers"})

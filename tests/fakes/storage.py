@@ -73,6 +73,13 @@ class Storage:
         self._append(table, Change(self.revision, True, before, gone))
         return gone
 
+    def write_quietly(self, table: Table, key: ObjectKey, obj: Object | None) -> None:
+        """Store or remove an object and tell no watcher: as if the event were lost."""
+        if obj is None:
+            del self._tables[table][key]
+        else:
+            self._tables[table][key] = self._stamped(obj)
+
     def check_version(self, since: int) -> None:
         """Raises 410 if the writes after it are compacted away. One that is yet to come is waited for."""
         if since < self.compacted:

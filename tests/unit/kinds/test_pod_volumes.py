@@ -197,6 +197,7 @@ def test_a_reference_is_optional_only_if_it_is_so_everywhere() -> None:
             a_container(env=[_from("configMapKeyRef", "a", "k", optional=True)]),
             a_container("two", envFrom=[{"configMapRef": {"name": "a"}}]),
             a_container("three", env=[_from("configMapKeyRef", "b", "k", optional=True)]),
+            a_container("four", env=[_from("configMapKeyRef", "a", "k", optional=True)]),
         ],
         volumes=[{"name": "v", "secret": {"secretName": "s", "optional": True}}],
     )

@@ -147,6 +147,15 @@ async def test_law_1_a_node_that_the_tenant_made_itself_is_never_touched(world: 
     assert acme.server.get(NODES, ObjectKey("", "node-1")) == own
 
 
+async def test_law_1_what_the_tenant_has_and_the_super_cluster_has_not_is_the_tenants(
+    world: World, acme: TenantCluster
+) -> None:
+    own = acme.server.create(NODES, a_node("of-the-tenant"))
+    world.super.create(NODES, a_node("node-2"))
+    await eventually(lambda: acme.server.get(NODES, ObjectKey("", "node-2")), "node-2 is up")
+    assert acme.server.get(NODES, ObjectKey("", "of-the-tenant")) == own
+
+
 # Law 2: what is refused is refused aloud.
 
 
@@ -165,11 +174,11 @@ async def test_law_2_a_refused_object_is_told_and_does_not_hold_up_the_others(
 async def test_law_2_what_the_super_cluster_refuses_is_told_in_the_tenants_words(
     world: World, acme: TenantCluster
 ) -> None:
-    why = f"exceeded quota in {acme.mirror_key(WEB).namespace}"
+    why = f"exceeded quota in {acme.mirror_key(WEB).namespace} of {acme.tenant.key}"
     world.super.script.add_for_good("POST", "/pods$", Answer(403, "Forbidden", why))
     acme.server.create(PODS, a_pod())
     event = (await eventually(lambda: acme.server.objects(EVENTS), "the tenant is told"))[0]
-    assert "exceeded quota in default" in event["message"]
+    assert "exceeded quota in default of acme" in event["message"]
     assert acme.tenant.key not in str(event)
 
 

@@ -125,6 +125,7 @@ async def test_a_pod_deleted_before_it_had_a_node_goes_at_once(acme: TenantClust
     await acme.goes_down(PODS, WEB)
     acme.server.delete(PODS, WEB)
     await acme.gone_everywhere(PODS, WEB)
+    assert not acme.server.script.calls("GET", "pods"), "its deletion was seen: no need to look"
 
 
 async def test_a_pod_that_the_super_cluster_removes_fails_and_is_never_made_anew(

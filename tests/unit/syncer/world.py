@@ -130,16 +130,16 @@ class World:
         self._tenants.append(cluster)
         return cluster
 
-    async def start_syncer(self) -> None:
+    async def start_syncer(self, patrol_seconds: float = 3600) -> None:
         """Start the syncer, and wait until it mirrors every tenant."""
-        await self.start_syncer_without_waiting()
+        await self.start_syncer_without_waiting(patrol_seconds)
         for cluster in self._tenants:
             await self.in_step(cluster)
 
-    async def start_syncer_without_waiting(self) -> None:
+    async def start_syncer_without_waiting(self, patrol_seconds: float = 3600) -> None:
         """Start the syncer."""
         super_credentials = FixedCredentials(Credentials(server=self.super.url, ca=b""))
-        settings = Settings(request_timeout=1.0, patrol_seconds=3600)
+        settings = Settings(request_timeout=1.0, patrol_seconds=patrol_seconds)
         self._syncer = asyncio.create_task(App(settings, super_credentials).run())
 
     async def in_step(self, cluster: TenantCluster) -> None:
@@ -152,12 +152,6 @@ class World:
             return metrics.REGISTRY.get_sample_value("syncer_tenant_synced", key) == 1
 
         await eventually(synced, f"{cluster.tenant.key} is in step", seconds=10, every=0.03)
-
-    async def settled(self) -> None:
-        """Wait until the syncer has nothing left to do that it has been asked for."""
-        app = self._app
-        assert app is not None
-        await eventually(lambda: app.idle, "the syncer's queues are empty")
 
     async def kill_syncer(self) -> None:
         """End it without any notice; its memory is lost."""
