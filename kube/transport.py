@@ -31,7 +31,7 @@ class Stream(Protocol):
         """Ends when the server ends; raises Unreachable when the connection breaks."""
 
     async def read(self) -> bytes:
-        """The rest, for an error's body."""
+        """The rest, for an error's body; raises Unreachable, after the stream's time-out too."""
 
 
 class Transport(Protocol):
@@ -52,8 +52,9 @@ class Transport(Protocol):
 
 
 class _AiohttpStream:
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, timeout: float) -> None:
         self._response = response
+        self._timeout = timeout
         self.status = response.status
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -64,7 +65,13 @@ class _AiohttpStream:
             raise Unreachable(f"the stream broke: {type(error).__name__}") from error
 
     async def read(self) -> bytes:
-        return await self._response.read()
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._response.read()
+        except TimeoutError as error:
+            raise Unreachable(f"no whole answer within {self._timeout:g} s") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise Unreachable(f"the answer broke off: {type(error).__name__}") from error
 
 
 class AiohttpTransport:
@@ -135,7 +142,7 @@ class AiohttpTransport:
         except (aiohttp.ClientError, OSError, ssl.SSLError) as error:
             raise Unreachable(f"{type(error).__name__}: {error}"[:300]) from error
         try:
-            yield _AiohttpStream(response)
+            yield _AiohttpStream(response, timeout)
         finally:
             response.close()
 

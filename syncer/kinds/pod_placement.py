@@ -32,17 +32,24 @@ def affinity(
 def without_merged_keys(term: Object, labels: Mapping[str, str]) -> Object:
     """A term of affinity or of topology spread as it was before the tenant's API server stored it.
 
-    For each of ``matchLabelKeys`` that the pod has as a label it has added a requirement. The super
-    cluster's adds it again, and refuses a selector that names the key already.
+    For each of ``matchLabelKeys`` and ``mismatchLabelKeys`` that the pod has as a label it has added
+    a requirement. The super cluster's adds it again, and refuses a selector that names one of the
+    former already.
     """
-    merged = {key for key in term.get("matchLabelKeys") or () if key in labels}
+    same = {key for key in term.get("matchLabelKeys") or () if key in labels}
+    other = [
+        {"key": key, "operator": "NotIn", "values": [labels[key]]}
+        for key in term.get("mismatchLabelKeys") or ()
+        if key in labels
+    ]
     selector: Object = term.get("labelSelector") or {}
-    if not merged or "matchExpressions" not in selector:
+    if not (same or other) or "matchExpressions" not in selector:
         return term
     kept = [
         requirement
         for requirement in selector["matchExpressions"]
-        if requirement.get("operator") != "In" or requirement.get("key") not in merged
+        if requirement not in other
+        and (requirement.get("operator") != "In" or requirement.get("key") not in same)
     ]
     others = {name: value for name, value in selector.items() if name != "matchExpressions"}
     return term | {"labelSelector": others | ({"matchExpressions": kept} if kept else {})}

@@ -81,6 +81,8 @@ def _cost(found: Findings) -> Figures:
         for program in programs:
             value = mean(result.cpu_ms_per_pod(program) for result in results)
             figures[f"cpu_ms_per_pod.{name}.{program}"] = value
+            value = mean(r.cpu_running.get(program, 0.0) / r.pods * 1000 for r in results)
+            figures[f"cpu_ms_per_pod_until_running.{name}.{program}"] = value
     return figures
 
 

@@ -34,7 +34,12 @@ def markdown(figures: Figures, command: str) -> str:
             [(*_row(goal, figures), goal.later) for goal in goals(figures)],
         ),
         "CPU-ms per pod life (create → Running → deleted), by program:",
-        _table(("program", *(load.replace("_", ", ") for load in LOADS)), _cpu(figures)),
+        _table(("program", *(load.replace("_", ", ") for load in LOADS)), _cpu(figures, "")),
+        "The same until Running only:",
+        _table(
+            ("program", *(load.replace("_", ", ") for load in LOADS)),
+            _cpu(figures, "_until_running"),
+        ),
         "Memory by program in MiB, the mean of one process (anonymous: without program text and "
         "other files, which processes share):",
         _table(
@@ -95,8 +100,8 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def _cpu(figures: Figures) -> list[list[str]]:
-    return _by_name(figures, [f"cpu_ms_per_pod.{load}." for load in LOADS])
+def _cpu(figures: Figures, part: str) -> list[list[str]]:
+    return _by_name(figures, [f"cpu_ms_per_pod{part}.{load}." for load in LOADS])
 
 
 def _rss(figures: Figures) -> list[list[str]]:

@@ -122,9 +122,9 @@ def _operate(document: Any, operation: Any) -> Any:
     elif name == "remove":
         _remove(document, path)
     elif name == "replace":
-        _find(document, path)
-        if path:
-            _remove(document, path)
+        parent = _find(document, path[:-1])
+        if isinstance(parent, list):
+            _remove(document, path)  # the real one does not mind a missing key, only an index
         document = _add(document, path, deepcopy(operation["value"]))
     elif name in ("move", "copy"):
         source = _steps(operation["from"])

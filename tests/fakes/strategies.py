@@ -93,6 +93,8 @@ def validate_metadata(target: Target, obj: Object) -> None:
 
 def merge_update(target: Target, old: Object, new: Object) -> Object:
     """The object that a write makes of ``old``: only what this subresource may change. Raises 422."""
+    if new["metadata"].get("uid", old["metadata"]["uid"]) != old["metadata"]["uid"]:
+        raise invalid(target.kind, target.name, "metadata.uid", "field is immutable")
     result = new | {"metadata": _kept_metadata(old, new)}
     validate_metadata(target, result)
     subresource = target.subresource

@@ -27,8 +27,11 @@ def post(verbs: Verbs, target: Target, body: Object) -> tuple[int, Object]:
 
 def bind(verbs: Verbs, target: Target, body: Object) -> Object:
     """Give a pod its node, once."""
+    wanted = body.get("metadata") or {}
+    if wanted.get("name", target.name) != target.name:
+        raise status.bad_request("the name of the object does not match the name on the URL")
     pod = verbs.get(target)
-    metadata, wanted = pod["metadata"], body.get("metadata") or {}
+    metadata = pod["metadata"]
     if wanted.get("uid", metadata["uid"]) != metadata["uid"]:
         raise status.wrong_uid("pods/binding", target.name, wanted["uid"], metadata["uid"])
     if node := pod["spec"].get("nodeName"):

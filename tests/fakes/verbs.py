@@ -108,9 +108,12 @@ class Verbs:
 
     def update(self, target: Target, body: Object) -> Object:
         """Replace an object, or the part of it that the subresource is. Raises 404, 409, 422."""
-        old = self.get(target)
         new = deepcopy(body)
         self._checked_metadata(target, new)
+        old = self.get(target)
+        found = old["metadata"]["uid"]
+        if (uid := new["metadata"].get("uid") or found) != found:
+            raise status.wrong_uid(target.full_name, target.name, uid, found)
         return self._write(target, old, new)
 
     def patch(
@@ -180,8 +183,6 @@ class Verbs:
 
     def _write(self, target: Target, old: Object, new: Object) -> Object:
         before, wanted = old["metadata"], new["metadata"]
-        if (uid := wanted.get("uid") or before["uid"]) != before["uid"]:
-            raise status.wrong_uid(target.full_name, target.name, uid, before["uid"])
         if (wanted.get("resourceVersion") or before["resourceVersion"]) != before[
             "resourceVersion"
         ]:

@@ -126,6 +126,7 @@ def test_figures_are_computed(figures: Figures) -> None:
         "syncer_kib_per_pod": 20.48,
         "syncer_kib_per_more_pod": 4.096,
         "cpu_ms_per_pod.burst_tenants.etcd": 18.0,
+        "cpu_ms_per_pod_until_running.paced_direct.etcd": 10.0,
         "anonymous_mib.full.syncer": 52.0,
     }
     assert {key: figures[key] for key in expected} == pytest.approx(expected)

@@ -127,6 +127,14 @@ def test_label_keys_that_were_merged_into_a_selector_are_merged_again_below() ->
     assert found == term | {"labelSelector": selector | {"matchExpressions": [NOT_MERGED]}}
 
 
+def test_label_keys_that_must_differ_are_not_named_twice() -> None:
+    merged = {"key": "tenant", "operator": "NotIn", "values": ["x"]}
+    own = {"key": "tenant", "operator": "NotIn", "values": ["y"]}
+    term = a_term(mismatchLabelKeys=["tenant"], labelSelector={"matchExpressions": [own, merged]})
+    found = translated(term, labels={"tenant": "x"})
+    assert found["labelSelector"] == {"matchExpressions": [own]}
+
+
 def test_the_same_holds_for_topology_spread() -> None:
     constraint = {
         "maxSkew": 1,
@@ -143,6 +151,6 @@ def test_the_same_holds_for_topology_spread() -> None:
 
 def test_what_the_tenant_itself_has_written_into_a_selector_stays() -> None:
     """Without the label nothing was merged; and keys that must differ may be named twice."""
-    selector = {"matchExpressions": [MERGED, {"key": "x", "operator": "NotIn", "values": ["1"]}]}
+    selector = {"matchExpressions": [MERGED, {"key": "x", "operator": "NotIn", "values": ["2"]}]}
     term = a_term(matchLabelKeys=["revision"], mismatchLabelKeys=["x"], labelSelector=selector)
     assert translated(term, labels={"x": "1"}) == term

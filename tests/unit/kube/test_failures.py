@@ -6,6 +6,7 @@ import time
 import pytest
 
 from kube.client import RETRIES_WHEN_BUSY, Client
+from kube.connection import Credentials, FixedCredentials
 from kube.errors import (
     AlreadyExists,
     ApiError,
@@ -23,6 +24,7 @@ from kube.errors import (
 )
 from kube.objects import ObjectKey, encode
 from kube.resources import CONFIG_MAPS, SECRETS
+from kube.transport import AiohttpTransport
 from tests.builders import a_config_map
 from tests.conftest import client_of
 from tests.fakes.apiserver import FakeApiServer
@@ -230,3 +232,32 @@ async def test_requests_are_counted_by_verb_and_kind(
         ("GET", "configmaps"): 1,
         ("LIST", "configmaps"): 1,
     }
+
+
+@pytest.mark.parametrize("ends", [True, False], ids=["cut", "hangs"])
+async def test_a_refused_watch_whose_reason_does_not_arrive_is_unreachable(ends: bool) -> None:
+    """Half an error's body: an informer must hear of it as of any other broken connection."""
+    open_end = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 500 No\r\nContent-Length: 100\r\n\r\n{")
+        if not ends:
+            await open_end.wait()
+        writer.close()
+        await writer.wait_closed()
+        served.set()
+
+    served = asyncio.Event()
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    source = FixedCredentials(Credentials(server=url, ca=b""))
+    client = Client(AiohttpTransport(source), timeout=0.2)
+    with pytest.raises(Unreachable):
+        async with asyncio.timeout(3):
+            await anext(client.watch(CONFIG_MAPS, "1"))
+    open_end.set()
+    await served.wait()
+    await client.close()
+    server.close()
+    await server.wait_closed()

@@ -74,8 +74,8 @@ async def test_a_patch_can_carry_the_uid_as_a_precondition(
 ) -> None:
     apiserver.create(PODS, a_pod())
     patch = encode({"metadata": {"uid": "another", "labels": {"a": "b"}}})
-    error = await _error(client.patch(PODS, WEB, Patch.MERGE, patch))
-    assert isinstance(error, Conflict)
+    assert isinstance(await _error(client.patch(PODS, WEB, Patch.MERGE, patch)), Invalid)
+    assert "labels" not in apiserver.live(PODS, WEB)["metadata"]
 
 
 async def test_a_grace_period_is_passed_on(apiserver: FakeApiServer, client: Client) -> None:
