@@ -5,6 +5,7 @@ A pod costs 0.2-0.4 KB here, against 17-40 KB as decoded JSON (docs/decisions/00
 
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -65,6 +66,14 @@ def entry_decoder(*, keep_bytes: bool) -> Callable[[bytes], tuple[ObjectKey, Ent
         )
 
     return decode
+
+
+def renewal_time(mark: str) -> float:
+    """When a token Secret says that it is due, in epoch seconds; 0 if it says nothing."""
+    try:
+        return datetime.fromisoformat(mark).timestamp()
+    except ValueError:
+        return 0.0
 
 
 class TenantPod(msgspec.Struct, gc=False):

@@ -101,7 +101,7 @@ class Session:
                 if entry.tenant != self._tenant.key:
                     continue
                 if entry.component == TOKEN_COMPONENT:
-                    self._state.renewals[key] = tokens.due(entry.digest)
+                    self._state.token_found(key, entry)
                 else:
                     self._super.down.add(self._state.request(plural, entry.source))
         self._synced = True

@@ -143,7 +143,10 @@ class SuperState:
     ) -> None:
         entry = after or before
         state = self.tenants.get(entry.tenant) if entry else None
-        if entry is None or state is None or entry.component == TOKEN_COMPONENT:
+        if entry is None or state is None:
+            return
+        if entry.component == TOKEN_COMPONENT:
+            _token_changed(state, key, before, after, own)
             return
         if state.mirror_key(plural, entry.source) != key:
             return
@@ -191,3 +194,12 @@ class SuperState:
             state, namespace = owner
             self.new_events[key] = raw
             self.up.add(Request(state.tenant.key, EVENTS.plural, namespace, key.name))
+
+
+def _token_changed(
+    state: "TenantState", key: ObjectKey, before: Entry | None, after: Entry | None, own: bool
+) -> None:
+    if after is None and before is not None:
+        state.token_lost(key, before)
+    elif before is None and after is not None and not own:
+        state.token_found(key, after)

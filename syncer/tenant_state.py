@@ -5,7 +5,7 @@ from functools import partial
 from kube.client import Client
 from kube.objects import ObjectKey
 from kube.resources import CONFIG_MAPS, NAMESPACES, PODS
-from syncer.entries import Entry, TenantPod, decode_tenant_pod, entry_decoder
+from syncer.entries import Entry, TenantPod, decode_tenant_pod, entry_decoder, renewal_time
 from syncer.runtime.store import ObjectStore
 from syncer.runtime.workqueue import Request
 from syncer.super_state import MASS_KINDS, UPWARD_KINDS, SuperState
@@ -69,6 +69,21 @@ class TenantState:
         for plural, used in self.usage.drop(key):
             self.super.down.add_after(self.request(plural, used), UNUSED_SECONDS)
         self.told.pop((PODS.plural, key), None)
+
+    def token_found(self, key: ObjectKey, secret: Entry) -> None:
+        """A super token Secret is there: plan its renewal, or its removal if its pod is not."""
+        pod = self.pods.get(secret.source)
+        orphan = pod is None or pod.uid != secret.source_uid
+        # The renewal looks whether the pod is really gone, and removes the Secret if so.
+        self.renewals[key] = 0.0 if orphan else renewal_time(secret.digest)
+
+    def token_lost(self, key: ObjectKey, secret: Entry) -> None:
+        """A super token Secret was deleted: its pod, if it is still there, needs another one."""
+        self.renewals.pop(key, None)
+        pod = self.pods.get(secret.source)
+        if pod is not None and pod.uid == secret.source_uid and not pod.deleting:
+            pod.synced = 0
+            self.super.down.add(self.request(PODS.plural, secret.source))
 
     def use_node(self, node: str, pod: ObjectKey) -> None:
         """The pod runs on the node: a virtual node may be needed (nodes.mode: used)."""

@@ -165,6 +165,7 @@ class PodDownward:
         if pod is None:
             return
         state.usage.record(key, references(pod))
+        await tokens.provide(self._super, state, pod)  # usually there: no call then
         if source.gated:
             await self._readiness(mirror_key, pod)
         try:

@@ -13,6 +13,7 @@ from kube.client import Patch
 from kube.errors import AlreadyExists, Conflict, NotFound
 from kube.objects import Object, ObjectKey, decode_object, encode
 from kube.resources import PODS, SECRETS, SERVICE_ACCOUNTS
+from syncer.entries import renewal_time
 from syncer.kinds.pod import TokenRequest, token_requests
 from syncer.kinds.pod_volumes import token_secret_name
 from syncer.super_state import TOKEN_COMPONENT, SuperState
@@ -102,7 +103,7 @@ async def provide(super_state: SuperState, state: TenantState, pod: Object) -> N
     except AlreadyExists:
         # Made before, and the answer was lost: nobody has planned its renewal.
         answer = await super_state.client.get(SECRETS, key)
-        renew = datetime.fromtimestamp(due(secrets.read(answer).digest), UTC)
+        renew = datetime.fromtimestamp(renewal_time(secrets.read(answer).digest), UTC)
     secrets.put(answer)
     state.renewals[key] = renew.timestamp()
 
@@ -150,11 +151,3 @@ async def remove(super_state: SuperState, uid: str, key: ObjectKey) -> None:
         await super_state.client.delete(SECRETS, key, uid=uid)
     except (NotFound, Conflict):
         pass
-
-
-def due(mark: str) -> float:
-    """The time that a token Secret's annotation names, in epoch seconds; 0 if it says nothing."""
-    try:
-        return datetime.fromisoformat(mark).timestamp()
-    except ValueError:
-        return 0.0

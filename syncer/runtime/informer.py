@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -9,13 +10,15 @@ import msgspec
 import structlog
 
 from kube.client import Client
-from kube.errors import ApiError, Gone, Unreachable
+from kube.errors import ApiError, Gone, ServerError, Unreachable
 from kube.objects import Metadata, ObjectKey
 from kube.resources import Resource
 
 log = structlog.get_logger(__name__)
 
 FIRST_DELAY, LONGEST_DELAY = 0.1, 10.0
+SHORT_WATCH = 1.0
+"""A server that ends watches sooner than this, in seconds, is not asked again at once."""
 
 
 class Store(Protocol):
@@ -61,15 +64,21 @@ class Informer:
                     version = await self.relist()
                     self.synced.set()
                     self._on_relist()
+                started = time.monotonic()
                 version = await self._follow(version)
-                delay = FIRST_DELAY
-            except Gone:
-                version = ""
+                if time.monotonic() - started > SHORT_WATCH:
+                    delay = FIRST_DELAY
+                    continue
+                reason = "the watch was ended at once"
+            except Gone as error:
+                version = self._version_seen = ""
+                reason = str(error)
             except (ApiError, Unreachable) as error:
-                log.info("watch interrupted", kind=self._resource.plural, reason=str(error))
-                version = self._version_seen or version
-                await asyncio.sleep(delay * random.uniform(0.5, 1.5))
-                delay = min(delay * 2, LONGEST_DELAY)
+                version = "" if _from_the_future(error) else self._version_seen or version
+                reason = str(error)
+            log.info("watch interrupted", kind=self._resource.plural, reason=reason)
+            await asyncio.sleep(delay * random.uniform(0.5, 1.5))
+            delay = min(delay * 2, LONGEST_DELAY)
 
     _version_seen = ""
 
@@ -121,6 +130,11 @@ class Informer:
             self._store.remove(raw)
         except Exception:
             log.exception("object set aside", kind=self._resource.plural)
+
+
+def _from_the_future(error: Exception) -> bool:
+    """The server has less history than we have seen: it was restored from a backup, say."""
+    return isinstance(error, ServerError) and "Too large resource version" in error.message
 
 
 class _Versioned(msgspec.Struct, gc=False):

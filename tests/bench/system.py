@@ -30,9 +30,10 @@ NAMESPACE = "tenants"
 REQUEST_SECONDS = 30.0
 TENANT_SECONDS = 120.0
 UP_SECONDS = 900
+POLL_SECONDS = 0.1
 CALM_CORES = 0.5
 """Below this use of CPU by all programs together the system counts as idle."""
-CALM_SECONDS = 30.0
+CALM_SECONDS = 15.0
 VIRTUAL_CLUSTERS = Resource(api.GROUP, api.VERSION, api.VIRTUAL_CLUSTER_PLURAL, "VirtualCluster")
 
 
@@ -126,7 +127,7 @@ class System:
         )
 
     async def calm(self) -> None:
-        """Wait until the system is idle, at most half a minute; then go on all the same."""
+        """Wait until the system is idle, for a bounded time; then go on all the same."""
         with suppress(TimeoutError):
             async with asyncio.timeout(CALM_SECONDS):
                 while True:
@@ -193,6 +194,6 @@ async def wait_for(what: str, condition: Callable[[], Awaitable[bool]], seconds:
                         return
                 except (ApiError, Unreachable, msgspec.MsgspecError) as error:
                     problem = f" ({error})"
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(POLL_SECONDS)
     except TimeoutError as error:
         raise BenchError(f"waited {seconds:.0f} s in vain until {what}{problem}") from error

@@ -320,7 +320,7 @@ async def test_writes_to_another_pod_of_the_same_name_are_refused(client: Client
     with pytest.raises(Invalid):
         await client.patch(PODS, key, Patch.JSON, encode([test, replace]), "status")
     body = encode({"metadata": {"uid": other}, "status": {"phase": "Failed"}})
-    with pytest.raises(Conflict):
+    with pytest.raises(Invalid):
         await client.patch(PODS, key, Patch.STRATEGIC, body, "status")
     with pytest.raises(Conflict):
         await client.delete(PODS, key, uid=other, grace_period_seconds=0)

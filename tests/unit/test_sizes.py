@@ -15,10 +15,8 @@ LONGER_MODULES: frozenset[str] = frozenset()
 """Exceptions, each with its reason beside it."""
 LONGER_FUNCTIONS: frozenset[str] = frozenset(
     {
+        "tests/bench/goals.py::goals",  # a table of goals
         "vcluster/binaries/build.py::build",  # one story, told from top to bottom
-        "vcluster/control_plane/kube_apiserver.py::_arguments",  # a table of flags
-        "vcluster/control_plane/reconcile.py::_plan",  # the list of steps
-        "vcluster/operator/handlers.py::register",  # kopf's handlers are nested in it
     }
 )
 """Exceptions as ``path::function``, each with its reason beside it."""

@@ -1,0 +1,144 @@
+"""The tokens of a pod: made once, renewed in time, gone with the pod."""
+
+import time
+from base64 import b64decode
+from collections.abc import AsyncIterator
+
+import pytest
+
+from kube.errors import ServerError
+from kube.objects import Object, ObjectKey
+from kube.resources import NAMESPACES, PODS, SECRETS, SERVICE_ACCOUNTS
+from syncer.entries import renewal_time
+from syncer.kinds import downward_kinds
+from syncer.kinds.pod_volumes import token_secret_name
+from syncer.reconcilers import tokens
+from syncer.runtime.workqueue import WorkQueue
+from syncer.super_state import SuperState
+from syncer.tenant_state import TenantState
+from tests.builders import a_namespace, a_pod, a_tenant
+from tests.conftest import client_of
+from tests.fakes.apiserver import FakeApiServer
+from tests.fakes.faults import Answer, Cut
+from vcluster import api
+from vcluster.api import Tenant
+
+ACME: Tenant = a_tenant("acme")
+NAMESPACE = api.super_namespace(ACME.key, "default")
+SOURCE = {"serviceAccountToken": {"path": "token", "expirationSeconds": 3607}}
+VAULT = {"serviceAccountToken": {"path": "vault", "audience": "vault", "expirationSeconds": 7200}}
+
+
+class Both:
+    """Both API servers, and what the syncer knows of them."""
+
+    def __init__(self) -> None:
+        self.tenant, self.super = FakeApiServer(), FakeApiServer()
+
+    async def start(self) -> None:
+        for server in (self.tenant, self.super):
+            await server.start()
+        self.clients = client_of(self.tenant), client_of(self.super, timeout=1.0)
+        queues = WorkQueue(4), WorkQueue(4)
+        self.super_state = SuperState(self.clients[1], *queues, downward_kinds([]))
+        self.state = TenantState(ACME, self.clients[0], self.super_state)
+        self.super_state.tenants[ACME.key] = self.state
+        self.super.create(NAMESPACES, a_namespace(NAMESPACE))
+        account = {"metadata": {"name": "default", "namespace": "default"}}
+        self.tenant.create(SERVICE_ACCOUNTS, account)
+
+    async def stop(self) -> None:
+        for client in self.clients:
+            await client.close()
+        for server in (self.tenant, self.super):
+            await server.stop()
+
+    def a_pod(self, *sources: Object) -> Object:
+        volume = {"name": "v", "projected": {"sources": list(sources)}}
+        return self.tenant.create(PODS, a_pod(volumes=[volume]))
+
+    async def provide(self, pod: Object) -> ObjectKey:
+        """Give the pod its tokens; where they are."""
+        await tokens.provide(self.super_state, self.state, pod)
+        return ObjectKey(NAMESPACE, token_secret_name(pod["metadata"]["uid"]))
+
+
+@pytest.fixture
+async def both() -> AsyncIterator[Both]:
+    both = Both()
+    await both.start()
+    yield both
+    await both.stop()
+
+
+async def test_each_token_that_a_pod_mounts_is_asked_of_its_own_cluster(both: Both) -> None:
+    pod = both.a_pod(SOURCE, VAULT)
+    secret = both.super.live(SECRETS, await both.provide(pod))
+    assert set(secret["data"]) == {"token-0", "token-1"}
+    assert all(b64decode(value).count(b".") == 2 for value in secret["data"].values())
+    asked = [call.json["spec"] for call in both.tenant.script.calls("POST", "serviceaccounts")]
+    assert [one.get("audiences") for one in asked] == [None, ["vault"]]
+    assert {one["boundObjectRef"]["uid"] for one in asked} == {pod["metadata"]["uid"]}
+
+
+async def test_the_renewal_is_planned_by_the_token_that_ends_first(both: Both) -> None:
+    key = await both.provide(both.a_pod(SOURCE, VAULT))
+    assert both.state.renewals[key] - time.time() == pytest.approx(3607 * 0.8, abs=5)
+    mark = both.super.live(SECRETS, key)["metadata"]["annotations"][api.EXPIRES_ANNOTATION]
+    assert renewal_time(mark) == pytest.approx(both.state.renewals[key], abs=1)
+
+
+async def test_a_secret_whose_creation_was_not_answered_is_renewed_like_any_other(
+    both: Both,
+) -> None:
+    pod = both.a_pod(SOURCE)
+    both.super.script.add("POST", "/secrets$", Cut(done=True))
+    key = await both.provide(pod)
+    assert len(both.super.objects(SECRETS, NAMESPACE)) == 1
+    mark = both.super.live(SECRETS, key)["metadata"]["annotations"][api.EXPIRES_ANNOTATION]
+    assert both.state.renewals[key] == renewal_time(mark)
+    assert await tokens.renew(both.super_state, both.state, key), "it is known, too"
+
+
+async def test_tokens_that_are_there_are_not_asked_for_again(both: Both) -> None:
+    pod = both.a_pod(SOURCE)
+    await both.provide(pod)
+    await both.provide(pod)
+    assert len(both.tenant.script.calls("POST", "serviceaccounts", "token")) == 1
+
+
+async def test_a_renewal_replaces_every_token_and_its_mark(both: Both) -> None:
+    key = await both.provide(both.a_pod(SOURCE, VAULT))
+    old = {"data": {"token-0": "b2xk", "token-1": "b2xk"}}
+    both.super.patch(SECRETS, key, old)
+    due = await tokens.renew(both.super_state, both.state, key)
+    assert due is not None
+    assert due - time.time() > 2000
+    assert "b2xk" not in both.super.live(SECRETS, key)["data"].values()
+
+
+async def test_a_renewal_for_a_pod_that_has_gone_removes_the_secret(both: Both) -> None:
+    pod = both.a_pod(SOURCE)
+    key = await both.provide(pod)
+    both.tenant.delete(PODS, ObjectKey("default", "web"), grace=0)
+    both.a_pod(SOURCE)  # another one of the same name
+    assert await tokens.renew(both.super_state, both.state, key) is None
+    assert both.super.get(SECRETS, key) is None
+
+
+async def test_a_removal_that_fails_can_be_repeated(both: Both) -> None:
+    pod = both.a_pod(SOURCE)
+    key = await both.provide(pod)
+    both.super.script.add("DELETE", "/secrets/", Answer(500))
+    uid = pod["metadata"]["uid"]
+    with pytest.raises(ServerError):
+        await tokens.remove_of_pod(both.super_state, both.state, "default", uid)
+    await tokens.remove_of_pod(both.super_state, both.state, "default", uid)
+    assert both.super.get(SECRETS, key) is None
+    assert both.state.renewals == {}
+
+
+async def test_a_pod_without_tokens_has_no_secret(both: Both) -> None:
+    await both.provide(both.a_pod({"secret": {"name": "s"}}))
+    assert both.super.objects(SECRETS, NAMESPACE) == []
+    assert both.state.renewals == {}
