@@ -5,7 +5,7 @@ Nothing is decided here. Requests are named by the tenant's namespace and name, 
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from kube.client import Client
 from kube.objects import ObjectKey, decode_object
@@ -36,6 +36,14 @@ MASS_KINDS = frozenset({CONFIG_MAPS.plural, SECRETS.plural, EVENTS.plural})
 UPWARD_KINDS = {kind.resource.plural: kind for kind in UPWARD}
 
 
+class GonePod(NamedTuple):
+    """A super pod that was deleted."""
+
+    raw: bytes
+    reported: bool
+    """The tenant's pod is known to show this very status."""
+
+
 class SuperState:
     """Stores by kind, the tenants by key, and the two queues."""
 
@@ -64,18 +72,21 @@ class SuperState:
         self.events = ObjectStore[Entry](entry_decoder(keep_bytes=False), self._event_changed)
         self.newest: dict[ObjectKey, bytes] = {}
         """The bytes of super pods whose status waits to go up; read again if missing."""
-        self.gone: dict[ObjectKey, bytes] = {}
+        self.gone: dict[ObjectKey, GonePod] = {}
         """The last state of super pods that were deleted, until the tenant knows."""
         self.new_events: dict[ObjectKey, bytes] = {}
         self._shown: dict[tuple[str, str], str] = {}
+        self._offers: Offers | None = None  # worked out anew when a class changes
 
     @property
     def offers(self) -> Offers:
         """The classes that the provider has marked as public."""
-        return Offers(
-            priority_classes=self._public(PRIORITY_CLASSES.plural),
-            runtime_classes=self._public(RUNTIME_CLASSES.plural),
-        )
+        if self._offers is None:
+            self._offers = Offers(
+                priority_classes=self._public(PRIORITY_CLASSES.plural),
+                runtime_classes=self._public(RUNTIME_CLASSES.plural),
+            )
+        return self._offers
 
     def owner_of(self, namespace: str) -> tuple["TenantState", str] | None:
         """The tenant, and its name of a super namespace; None if it is nobody's."""
@@ -85,9 +96,10 @@ class SuperState:
 
     def forget(self, tenant: str) -> None:
         """The tenant's session has ended: what waited for it goes."""
-        for waiting in (self.newest, self.gone):
-            for key in [k for k, raw in waiting.items() if self.pods.read(raw).tenant == tenant]:
-                del waiting[key]
+        for key in [k for k, raw in self.newest.items() if self.pods.read(raw).tenant == tenant]:
+            del self.newest[key]
+        for key in [k for k, pod in self.gone.items() if self.pods.read(pod.raw).tenant == tenant]:
+            del self.gone[key]
         namespaces = self.mirrors[NAMESPACES.plural]
         for key in list(self.new_events):
             namespace = namespaces.get(ObjectKey("", key.namespace))
@@ -113,7 +125,8 @@ class SuperState:
         if after is None:
             self.newest.pop(key, None)
             if raw:
-                self.gone[key] = raw
+                last = self.pods.read(raw).status
+                self.gone[key] = GonePod(raw, before is not None and before.reported == last)
             self.up.add(request)
             self.down.add(request)
             return
@@ -172,6 +185,7 @@ class SuperState:
         raw: bytes,
         own: bool,
     ) -> None:
+        self._offers = None
         shown = UPWARD_KINDS[plural].digest(decode_object(raw)) if after is not None else ""
         if after is not None and before and self._shown.get((plural, key.name)) == shown:
             return  # a heartbeat, say

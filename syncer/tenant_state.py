@@ -87,6 +87,8 @@ class TenantState:
 
     def use_node(self, node: str, pod: ObjectKey) -> None:
         """The pod runs on the node: a virtual node may be needed (nodes.mode: used)."""
+        if self.tenant.nodes_mode != "used":
+            return
         if node not in self.nodes_in_use:
             self.super.up.add(Request(self.tenant.key, "nodes", "", node))
         self.nodes_in_use.setdefault(node, set()).add(pod)

@@ -31,6 +31,7 @@ class Tenants:
         self._client = client
         self.changed = asyncio.Event()
         """Set when the answer of ``wanted`` or of ``credentials`` may be another one."""
+        self._told: dict[str, tuple[int, str, str]] = {}
         self._objects = ObjectStore[Entry](entry_decoder(keep_bytes=True), self._note)
         self._secrets = ObjectStore[Entry](entry_decoder(keep_bytes=False), self._note)
         self.informers = (
@@ -72,6 +73,10 @@ class Tenants:
         key = ObjectKey(tenant.namespace, tenant.name)
         entry = self._objects.get(key)
         if entry is None or entry.uid != tenant.uid:
+            self._told.pop(tenant.key, None)
+            return
+        told = entry.version, reason, message
+        if self._told.get(tenant.key) == told:
             return
         wanted = {
             "type": api.Condition.SYNCING.value,
@@ -84,6 +89,7 @@ class Tenants:
             if condition["type"] != wanted["type"]:
                 continue
             if all(condition.get(field) == value for field, value in wanted.items()):
+                self._told[tenant.key] = told
                 return
             if condition["status"] == wanted["status"]:
                 wanted["lastTransitionTime"] = condition["lastTransitionTime"]

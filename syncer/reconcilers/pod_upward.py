@@ -58,8 +58,8 @@ class PodUpward:
         mirror, view = found
         if mirror.node and not source.node and not source.deleting:
             await self._bind(state, key, source, mirror.node)
-            if pod_status.says_only_scheduled(view.status):
-                mirror.reported = mirror.status  # the binding itself has said so
+        if (source.scheduled or not mirror.node) and pod_status.says_only_scheduled(view.status):
+            mirror.reported = mirror.status  # the tenant's API server itself has said so
         if mirror.status != mirror.reported and not (
             source.finished and not _ends(view)  # a status that is late never brings back to life
         ):
@@ -166,8 +166,8 @@ class PodUpward:
         if source.removed:
             self._super.gone.pop(mirror_key, None)
             return
-        raw = self._super.gone.get(mirror_key, b"")
-        view = pod_status.decode(raw) if raw else None
+        last = self._super.gone.get(mirror_key)
+        view = pod_status.decode(last.raw) if last else None
         seen = view is not None and _source_uid(view) == source.uid
         if not seen:
             if not (source.scheduled or source.deleting):
@@ -177,7 +177,8 @@ class PodUpward:
             if await self._exists(mirror_key, source.uid):
                 self._super.up.add(state.request(PODS.plural, key))
                 return
-        if view is not None and seen and not (source.finished and not _ends(view)):
+        told = last is not None and last.reported
+        if view is not None and seen and not told and not (source.finished and not _ends(view)):
             await self._write_last_status(state, key, source, view)
         ended = source.finished or (view is not None and seen and _ends(view))
         if not source.deleting and not ended:

@@ -130,13 +130,13 @@ def _pods(sides: Sides) -> Iterator[str]:
         if pod["metadata"].get("labels", {}).get(TENANT) != sides.key:
             yield f"super pod {_identity(pod)} does not carry the tenant's label"
     for identity in sorted(own.keys() | mirrors.keys()):
-        pod, mirror = own.get(identity), mirrors.get(identity)
+        own_pod, mirror = own.get(identity), mirrors.get(identity)
         if mirror is None:
             yield f"pod {identity} ({_phase(own[identity])}) has no super pod"
-        elif pod is None:
+        elif own_pod is None:
             yield f"the super pod of {identity} ({_phase(mirror)}) is left over"
         else:
-            yield from _pod(identity, pod, mirror, sides.key)
+            yield from _pod(identity, own_pod, mirror, sides.key)
 
 
 def _pod(identity: Identity, pod: Object, mirror: Object, key: str) -> Iterator[str]:

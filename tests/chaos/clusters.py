@@ -52,7 +52,8 @@ async def insist(what: str, action: Callable[[], Awaitable[T]], seconds: float =
         except FINAL:
             raise
         except (ApiError, Unreachable) as error:
-            assert monotonic() < deadline, f"waited {seconds:g} s in vain to {what}: {error}"
+            if monotonic() > deadline:
+                raise AssertionError(f"waited {seconds:g} s in vain to {what}") from error
         await asyncio.sleep(0.2)  # between two tries
 
 
