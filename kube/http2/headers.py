@@ -14,6 +14,8 @@ from hpack.huffman_constants import REQUEST_CODES, REQUEST_CODES_LENGTH
 from kube.http2.frames import Code, ProtocolError
 
 _INDEXED = {0x88: 200, 0x89: 204, 0x8A: 206, 0x8B: 304, 0x8C: 400, 0x8D: 404, 0x8E: 500}
+_STATUS_NAMES = {kind | index for kind in (0x00, 0x10, 0x40) for index in range(8, 15)}
+"""A literal value follows, whose name is any of the static table's entries ``:status``."""
 _METHODS = {"GET": b"\x82", "POST": b"\x83"}
 _METHOD, _SCHEME_HTTPS, _AUTHORITY, _PATH = b"\x02", b"\x87", b"\x01", b"\x04"
 _CONTENT_LENGTH = b"\x0f\x0d"
@@ -30,12 +32,16 @@ class Head(NamedTuple):
 
 
 def read_head(block: bytes) -> Head:
-    """The status, and Retry-After if it may matter. Raises ProtocolError."""
+    """The status, and Retry-After if it may matter (429, 5xx). Raises ProtocolError."""
     start = 1 if block[:1] == b"\x20" else 0
-    status = _INDEXED.get(block[start], 0) if len(block) > start else 0
-    if not status:
-        status = _LITERAL.get(block[start : start + 4]) or _LITERAL.get(block[start : start + 5], 0)
-    return Head(status) if 100 <= status < 300 else _decoded(block)
+    first = block[start] if len(block) > start else 0
+    status = _INDEXED.get(first, 0)
+    if not status and first in _STATUS_NAMES:
+        value = block[start + 1 : start + 5]
+        status = _LITERAL.get(value[:3]) or _LITERAL.get(value, 0)
+    if not status or status == 429 or status >= 500:
+        return _decoded(block)
+    return Head(status)
 
 
 def _decoded(block: bytes) -> Head:
@@ -55,15 +61,14 @@ def _decoded(block: bytes) -> Head:
 
 
 def _literal_statuses() -> dict[bytes, int]:
-    """All ways to write a status as a literal with the static name."""
+    """All ways to write the value of a status."""
     huffman = HuffmanEncoder(REQUEST_CODES, REQUEST_CODES_LENGTH)
     found: dict[bytes, int] = {}
     for status in range(100, 600):
         plain = str(status).encode()
         packed = huffman.encode(plain)
-        for kind in (b"\x08", b"\x48", b"\x18"):
-            found[kind + bytes([len(plain)]) + plain] = status
-            found[kind + bytes([0x80 | len(packed)]) + packed] = status
+        found[bytes([len(plain)]) + plain] = status
+        found[bytes([0x80 | len(packed)]) + packed] = status
     return found
 
 
