@@ -1,4 +1,4 @@
-"""The one seam to HTTP: requests in, bytes out. The rest of the package does not know aiohttp."""
+"""The one seam to HTTP: requests in, bytes out; and HTTP/1.1 by aiohttp, the fallback of kube.http2."""
 
 import asyncio
 import ssl

@@ -10,8 +10,8 @@ from prometheus_client import Counter, Histogram
 from kube.client import Client
 from kube.connection import CredentialSource, FixedCredentials, InvalidKubeconfig
 from kube.errors import ApiError, Unreachable
+from kube.http2.transport import transport_for
 from kube.resources import EVENTS, PODS
-from kube.transport import AiohttpTransport
 from syncer import metrics
 from syncer.health import HealthServer
 from syncer.kinds import downward_kinds
@@ -36,7 +36,7 @@ class App:
 
     def __init__(self, settings: Settings, credentials: CredentialSource) -> None:
         self._settings = settings
-        self._client = Client(AiohttpTransport(credentials), settings.request_timeout)
+        self._client = Client(transport_for(credentials), settings.request_timeout)
         self._down = WorkQueue(settings.tenant_inflight)
         self._up = WorkQueue(settings.tenant_inflight)
         denied = [cidr for cidr in settings.denied_cidrs.split(",") if cidr]

@@ -8,9 +8,9 @@ import structlog
 from kube.client import Client
 from kube.connection import CredentialSource
 from kube.errors import ApiError, Unreachable
+from kube.http2.transport import transport_for
 from kube.objects import ObjectKey
 from kube.resources import PODS, SECRETS
-from kube.transport import AiohttpTransport
 from syncer import metrics, patrol
 from syncer.reconcilers import tokens
 from syncer.runtime.breaker import CircuitBreaker
@@ -44,7 +44,7 @@ class Session:
         self._super = super_state
         self._settings = settings
         self._breaker = CircuitBreaker(self._probe, self._hold, self._hold)
-        transport = AiohttpTransport(credentials)
+        transport = transport_for(credentials)
         client = Client(transport, settings.request_timeout, self._breaker.observe)
         self._probing = Client(transport, settings.request_timeout)
         self._state = TenantState(tenant, client, super_state)

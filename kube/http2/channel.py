@@ -1,0 +1,173 @@
+"""TLS over a plain TCP connection, by memory buffers.
+
+asyncio's own TLS keeps a buffer of 256 KiB for each connection; here all of a thread share one. What is
+written in one step of the loop leaves as one record.
+"""
+
+import asyncio
+import ssl
+import threading
+from typing import Protocol
+
+LARGEST_BACKLOG = 32 * 2**20
+"""Bytes that the server may leave unread before the connection is given up."""
+
+
+class Receiver(Protocol):
+    """Who reads a channel."""
+
+    def opened(self, protocol: str | None) -> None:
+        """TLS stands, and this is what the server speaks (ALPN)."""
+
+    def received(self, data: bytes) -> None:
+        """Bytes came."""
+
+    def lost(self, reason: str) -> None:
+        """The channel is closed. Called once, also after ``close``."""
+
+
+class _ReadBuffer(threading.local):
+    """Filled and emptied in one step of a loop, so one per thread is enough."""
+
+    def __init__(self) -> None:
+        self.view = memoryview(bytearray(2**16))
+
+
+_READ = _ReadBuffer()
+
+
+class Channel(asyncio.BufferedProtocol):
+    """Carries bytes both ways. All methods are of the loop's thread."""
+
+    def __init__(self, context: ssl.SSLContext, host: str, receiver: Receiver) -> None:
+        self._receiver = receiver
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._open = False
+        self._lost = False
+        self._unsent: list[bytes] = []
+        self.disconnected = self._loop.create_future()
+        """Done when the socket is closed."""
+
+    def write(self, data: bytes) -> None:
+        """Send soon."""
+        if not self._unsent:
+            self._loop.call_soon(self.flush)
+        self._unsent.append(data)
+
+    def flush(self) -> None:
+        """Send now what was written."""
+        if not self._unsent:
+            return
+        data = memoryview(b"".join(self._unsent))
+        self._unsent.clear()
+        if self._lost or self._transport is None:
+            return
+        try:
+            while data:
+                data = data[self._tls.write(data) :]
+        except ssl.SSLError as error:
+            self.abort(f"TLS: {error.reason}")
+            return
+        self._send()
+
+    def close(self) -> None:
+        """Send what was written, then close."""
+        self.flush()
+        if self._open and not self._lost:
+            try:
+                self._tls.unwrap()
+            except ssl.SSLError:
+                pass  # it waits for the server's farewell; we do not
+            self._send()
+        if self._transport is not None:
+            if self._transport.get_write_buffer_size():
+                self._transport.abort()  # a server that does not read is not waited for
+            else:
+                self._transport.close()
+        self._lose("the server closed the connection")
+
+    def abort(self, reason: str) -> None:
+        """Close at once."""
+        if self._transport is not None:
+            self._transport.abort()
+        self._lose(reason)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio.BaseProtocol."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        if self._lost:
+            transport.abort()
+        else:
+            self._advance()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """See asyncio.BufferedProtocol."""
+        return _READ.view
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """See asyncio.BufferedProtocol."""
+        self._incoming.write(_READ.view[:nbytes])
+        if not self._lost:
+            self._advance()
+
+    def eof_received(self) -> bool:
+        """See asyncio.BufferedProtocol."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See asyncio.BaseProtocol."""
+        if not self.disconnected.done():
+            self.disconnected.set_result(None)
+        self._lose(f"{type(exc).__name__}: {exc}" if exc else "the server closed the connection")
+
+    def _advance(self) -> None:
+        try:
+            if not self._open:
+                self._tls.do_handshake()
+                self._open = True
+                self._receiver.opened(self._tls.selected_alpn_protocol())
+            ended = not self._lost and self._read()
+        except ssl.SSLWantReadError:
+            ended = False
+        except ssl.SSLCertVerificationError as error:
+            self._send()
+            self.abort(f"the server's certificate: {error.verify_message}")
+            return
+        except (ssl.SSLError, OSError) as error:
+            self._send()  # the alert tells the server why
+            self.abort(f"TLS: {getattr(error, 'reason', None) or type(error).__name__}")
+            return
+        self._send()
+        if ended:
+            self.close()
+
+    def _read(self) -> bool:
+        """Pass on what is there; tells whether the server said farewell."""
+        parts: list[bytes] = []
+        ended = False
+        try:
+            while data := self._tls.read(2**16):
+                parts.append(data)
+            ended = True
+        except ssl.SSLWantReadError:
+            pass
+        if parts:
+            self._receiver.received(b"".join(parts))
+            self.flush()
+        return ended
+
+    def _send(self) -> None:
+        if not self._outgoing.pending or self._transport is None or self._transport.is_closing():
+            return
+        self._transport.write(self._outgoing.read())
+        if self._transport.get_write_buffer_size() > LARGEST_BACKLOG:
+            self.abort("the server does not read")
+
+    def _lose(self, reason: str) -> None:
+        if not self._lost:
+            self._lost = True
+            self._receiver.lost(reason)
