@@ -39,10 +39,8 @@ async def everything(state: TenantState) -> None:
         await kind(state, plural)
     await pods(state)
     for plural in UPWARD_KINDS:
-        names = set(state.super.published[plural].keys())
-        names |= set(state.copies[plural].keys())
-        for key in names:
-            state.super.up.add(state.request(plural, key))
+        for name in state.published_names(plural):
+            state.super.up.add(state.request(plural, ObjectKey("", name)))
 
 
 async def kind(state: TenantState, plural: str) -> None:

@@ -94,8 +94,8 @@ class Session:
         await self._retried(patrol.pods)
         await self._retried(patrol.events)
         for plural in UPWARD_KINDS:
-            for key in self._super.published[plural].keys():
-                self._super.up.add(self._state.request(plural, key))
+            for name in self._state.published_names(plural):
+                self._super.up.add(self._state.request(plural, ObjectKey("", name)))
         for plural, store in self._super.mirrors.items():
             for key, entry in store.items():
                 if entry.tenant != self._tenant.key:

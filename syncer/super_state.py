@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from kube.client import Client
-from kube.objects import ObjectKey, decode_object
+from kube.objects import Object, ObjectKey, decode_object
 from kube.resources import (
     CONFIG_MAPS,
     EVENTS,
@@ -17,11 +17,12 @@ from kube.resources import (
     PRIORITY_CLASSES,
     RUNTIME_CLASSES,
     SECRETS,
+    STORAGE_CLASSES,
 )
 from syncer.entries import Entry, SuperPod, decode_super_pod, entry_decoder
 from syncer.kinds import UPWARD
 from syncer.kinds.mirror import DownwardKind
-from syncer.kinds.pod import Offers
+from syncer.kinds.offers import Offers, default_class
 from syncer.runtime.store import ObjectStore
 from syncer.runtime.workqueue import Request, WorkQueue
 from vcluster import api
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 TOKEN_COMPONENT = "token"
 MASS_KINDS = frozenset({CONFIG_MAPS.plural, SECRETS.plural, EVENTS.plural})
 """Kinds that are watched and kept without their contents."""
+
+CLASSES = frozenset({PRIORITY_CLASSES.plural, RUNTIME_CLASSES.plural, STORAGE_CLASSES.plural})
+"""The kinds that make up what is offered to tenants."""
 
 UPWARD_KINDS = {kind.resource.plural: kind for kind in UPWARD}
 
@@ -76,17 +80,29 @@ class SuperState:
         """The last state of super pods that were deleted, until the tenant knows."""
         self.new_events: dict[ObjectKey, bytes] = {}
         self._shown: dict[tuple[str, str], str] = {}
-        self._offers: Offers | None = None  # worked out anew when a class changes
+        self._linked_to: dict[tuple[str, str], str] = {}
+        """Of objects that only one tenant may see: the super namespace of what they name."""
+        self._offers: Offers | None = None
 
     @property
     def offers(self) -> Offers:
         """The classes that the provider has marked as public."""
         if self._offers is None:
+            storage_classes = self._public(STORAGE_CLASSES.plural)
             self._offers = Offers(
-                priority_classes=self._public(PRIORITY_CLASSES.plural),
-                runtime_classes=self._public(RUNTIME_CLASSES.plural),
+                priority_classes=frozenset(self._public(PRIORITY_CLASSES.plural)),
+                runtime_classes=frozenset(self._public(RUNTIME_CLASSES.plural)),
+                storage_classes=frozenset(storage_classes),
+                default_storage_class=default_class(list(storage_classes.values())),
             )
         return self._offers
+
+    def audience(self, plural: str, name: str) -> list[str]:
+        """The keys of the tenants that may be shown an object of the super cluster."""
+        if UPWARD_KINDS[plural].link is None:
+            return list(self.tenants)
+        owner = self.owner_of(self._linked_to.get((plural, name), ""))
+        return [owner[0].tenant.key] if owner else []
 
     def owner_of(self, namespace: str) -> tuple["TenantState", str] | None:
         """The tenant, and its name of a super namespace; None if it is nobody's."""
@@ -106,13 +122,13 @@ class SuperState:
             if namespace is None or namespace.tenant == tenant:
                 del self.new_events[key]
 
-    def _public(self, plural: str) -> frozenset[str]:
-        return frozenset(
-            key.name
-            for key, entry in self.published[plural].items()
-            if (decode_object(entry.raw)["metadata"].get("labels") or {}).get(api.PUBLIC_LABEL)
-            == "true"
-        )
+    def _public(self, plural: str) -> dict[str, Object]:
+        objects = (decode_object(entry.raw) for entry in self.published[plural].values())
+        return {
+            found["metadata"]["name"]: found
+            for found in objects
+            if (found["metadata"].get("labels") or {}).get(api.PUBLIC_LABEL) == "true"
+        }
 
     def _pod_changed(
         self, key: ObjectKey, before: SuperPod | None, after: SuperPod | None, raw: bytes, own: bool
@@ -185,15 +201,34 @@ class SuperState:
         raw: bytes,
         own: bool,
     ) -> None:
-        self._offers = None
-        shown = UPWARD_KINDS[plural].digest(decode_object(raw)) if after is not None else ""
-        if after is not None and before and self._shown.get((plural, key.name)) == shown:
-            return  # a heartbeat, say
-        self._shown[plural, key.name] = shown
+        kind, name = UPWARD_KINDS[plural], (plural, key.name)
+        concerned = self.audience(plural, key.name)
         if after is None:
-            del self._shown[plural, key.name]
-        for tenant in self.tenants:
+            self._shown.pop(name, None)
+            self._linked_to.pop(name, None)
+        else:
+            found = decode_object(raw)
+            shown = kind.digest(found)
+            if before and self._shown.get(name) == shown:
+                return  # a heartbeat, say
+            self._shown[name] = shown
+            if kind.link is not None:
+                target = kind.link.target(found)
+                self._linked_to[name] = target.key.namespace if target else ""
+                concerned += self.audience(plural, key.name)
+        for tenant in concerned:
             self.up.add(Request(tenant, plural, "", key.name))
+        if plural in CLASSES:
+            self._offers = None
+            self._ask_again()
+
+    def _ask_again(self) -> None:
+        """The offers have changed: what was refused for them may be admitted now."""
+        for plural in (plural for plural, kind in self.downward.items() if kind.admitted):
+            for state in self.tenants.values():
+                for key in state.sources[plural].keys():
+                    if self.mirrors[plural].get(state.mirror_key(plural, key)) is None:
+                        self.down.add(state.request(plural, key))
 
     def _event_changed(
         self, key: ObjectKey, before: Entry | None, after: Entry | None, raw: bytes, own: bool

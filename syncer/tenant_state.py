@@ -6,6 +6,7 @@ from kube.client import Client
 from kube.objects import ObjectKey
 from kube.resources import CONFIG_MAPS, NAMESPACES, PODS
 from syncer.entries import Entry, TenantPod, decode_tenant_pod, entry_decoder, renewal_time
+from syncer.kinds.mirror import digest
 from syncer.runtime.store import ObjectStore
 from syncer.runtime.workqueue import Request
 from syncer.super_state import MASS_KINDS, UPWARD_KINDS, SuperState
@@ -59,6 +60,29 @@ class TenantState:
         if plural == CONFIG_MAPS.plural and name == api.ROOT_CA_CONFIG_MAP:
             name = api.MIRRORED_ROOT_CA_CONFIG_MAP
         return ObjectKey(super_namespace(self.tenant.key, key.namespace), name)
+
+    def copy_key(self, plural: str, name: str) -> ObjectKey:
+        """Where the tenant sees an object of the super cluster.
+
+        Nodes and classes keep their names. What belongs to the tenant has another one while an object
+        of the tenant's own has that name.
+        """
+        plain = ObjectKey("", name)
+        if UPWARD_KINDS[plural].link is None:
+            return plain
+        other = ObjectKey("", f"{name[:200]}-{digest([self.tenant.key, name])}")
+        for key in (plain, other):
+            copy = self.copies[plural].get(key)
+            if copy is not None and copy.source_uid and copy.source.name == name:
+                return key
+        return plain if self.copies[plural].get(plain) is None else other
+
+    def published_names(self, plural: str) -> set[str]:
+        """The super cluster's names of what the tenant is shown, or should be."""
+        key, published = self.tenant.key, self.super.published[plural].keys()
+        names = {name for _, name in published if key in self.super.audience(plural, name)}
+        copies = self.copies[plural].items()
+        return names | {copy.source.name or copy_key.name for copy_key, copy in copies}
 
     def request(self, plural: str, key: ObjectKey) -> Request:
         """The request that names this tenant's object."""
@@ -158,5 +182,7 @@ class TenantState:
         raw: bytes,
         own: bool,
     ) -> None:
-        if not own:
-            self.super.up.add(self.request(plural, key))
+        copy = after or before
+        if not own and copy is not None:
+            name = copy.source.name or key.name  # in the super cluster
+            self.super.up.add(self.request(plural, ObjectKey("", name)))

@@ -1,4 +1,4 @@
-"""Which config maps and secrets the pods of one tenant use, and who waits for what."""
+"""Which config maps, secrets and claims the pods of one tenant use, and who waits for what."""
 
 from kube.objects import ObjectKey
 from syncer.kinds.pod_volumes import Reference

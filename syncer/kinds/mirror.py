@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from kube.objects import Object
+from kube.objects import Object, ObjectKey
 from kube.resources import Resource
+from syncer.kinds.offers import Offers
 from vcluster import api
 from vcluster.api import Tenant, super_namespace
 
@@ -46,6 +47,25 @@ class Write:
     """A JSON merge patch (RFC 7386)."""
 
 
+class Target(NamedTuple):
+    """An object of the super cluster that another one names; the UID is empty if it names none."""
+
+    key: ObjectKey
+    uid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """How an object of the super cluster names one that the tenant knows by another name."""
+
+    resource: Resource
+    """The kind of what is named."""
+    target: Callable[[Object], Target | None]
+    """What the super object names."""
+    replaced: Callable[[Object, ObjectKey, str], Object]
+    """``(object, key, UID)`` → the object, naming the tenant's object of that key and UID."""
+
+
 @dataclass(frozen=True, slots=True)
 class DownwardKind:
     """A kind that goes from a tenant to the super cluster. All functions are pure."""
@@ -60,6 +80,11 @@ class DownwardKind:
     """``(super object, tenant object, tenant)`` → what must be written to the tenant's object."""
     on_demand: bool = False
     """Goes down only while a pod of the tenant uses it; only its metadata is watched."""
+    admitted: Callable[[Object, Offers], Object] | None = None
+    """``(tenant object, offers)`` → the object with its defaults, asked when the mirror is created and
+    never later, as admission is. Raises Refused; tried again when the offers change."""
+    link: Link | None = None
+    """To an upward kind, which has to be shown first; ``to_tenant`` gets the mirror translated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +100,11 @@ class UpwardKind:
     digest: Callable[[Object], str]
     """Of the super object: what changes when, and only when, the tenant's copy may have to change
     (heartbeats leave it alone)."""
+    link: Link | None = None
+    """To a downward kind: only the tenant whose mirror the object names sees it. If the tenant has an
+    object of that name itself, it sees this one under another name."""
+    released: Callable[[Object], list[Write]] | None = None
+    """Of the live tenant object: what has to be written before it can be deleted."""
 
 
 def digest(value: Any) -> str:

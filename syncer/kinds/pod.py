@@ -4,12 +4,13 @@ Every field that is not named here or in the modules beside passes unchanged, kn
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from kube.objects import Object
 from kube.resources import PODS
 from syncer.kinds.mirror import Refused, digest, super_metadata
+from syncer.kinds.offers import Offers
 from syncer.kinds.pod_containers import container
 from syncer.kinds.pod_placement import affinity, without_merged_keys
 from syncer.kinds.pod_volumes import volume
@@ -35,14 +36,6 @@ TENANT_ONLY = (
 
 # Each API server's own admission copies these from the node when the pod is bound.
 NODE_LABELS = frozenset({"topology.kubernetes.io/region", "topology.kubernetes.io/zone"})
-
-
-@dataclass(frozen=True, slots=True)
-class Offers:
-    """The names of the super cluster's classes that tenants may use."""
-
-    priority_classes: frozenset[str] = field(default_factory=frozenset)
-    runtime_classes: frozenset[str] = field(default_factory=frozenset)
 
 
 def to_super(pod: Object, tenant: Tenant, offers: Offers) -> Object:

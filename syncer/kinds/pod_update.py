@@ -5,7 +5,8 @@ from typing import Any
 
 from kube.objects import Object
 from syncer.kinds.mirror import metadata_patch
-from syncer.kinds.pod import Offers, to_super
+from syncer.kinds.offers import Offers
+from syncer.kinds.pod import to_super
 from syncer.kinds.pod_containers import container
 from vcluster import api
 from vcluster.api import Tenant

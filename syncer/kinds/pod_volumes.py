@@ -17,7 +17,7 @@ FOREIGN_PROJECTIONS = ("podCertificate", "clusterTrustBundle")
 
 
 class Reference(NamedTuple):
-    """A ConfigMap or Secret, by the tenant's name, in the pod's namespace."""
+    """A ConfigMap, Secret or claim, by the tenant's name, in the pod's namespace."""
 
     kind: str
     name: str
@@ -45,8 +45,13 @@ def volume(item: Object, pod_name: str, pod_uid: str, tokens: Sequence["TokenReq
     if "ephemeral" in item:
         # The tenant's controllers have made the claim: a second one must not come into being.
         rest = {name: value for name, value in item.items() if name != "ephemeral"}
-        return rest | {"persistentVolumeClaim": {"claimName": f"{pod_name}-{item['name']}"}}
+        return rest | {"persistentVolumeClaim": {"claimName": _own_claim(pod_name, item)}}
     return item
+
+
+def _own_claim(pod_name: str, item: Object) -> str:
+    """The claim that Kubernetes makes for a generic ephemeral volume."""
+    return f"{pod_name}-{item['name']}"
 
 
 def _projection(source: Object, pod_uid: str, tokens: Sequence["TokenRequest"]) -> Object:
@@ -79,15 +84,15 @@ def _downward_api(source: Object) -> Object:
 
 
 def references(pod: Object) -> tuple[Reference, ...]:
-    """The config maps and secrets that the pod names, each once; optional only if always so."""
+    """What the pod names and has to be there, each once; optional only if always so."""
     found: dict[tuple[str, str], bool] = {}
-    for kind, name, optional in _all_references(pod["spec"]):
+    for kind, name, optional in _all_references(pod["metadata"]["name"], pod["spec"]):
         if name:
             found[kind, name] = found.get((kind, name), True) and optional
     return tuple(Reference(kind, name, optional) for (kind, name), optional in found.items())
 
 
-def _all_references(spec: Object) -> Iterator[tuple[str, str, bool]]:
+def _all_references(pod_name: str, spec: Object) -> Iterator[tuple[str, str, bool]]:
     for reference in spec.get("imagePullSecrets") or ():
         yield "secrets", reference.get("name", ""), True  # the kubelet goes on without it
     for kind in ("initContainers", "containers", "ephemeralContainers"):
@@ -95,6 +100,10 @@ def _all_references(spec: Object) -> Iterator[tuple[str, str, bool]]:
             yield from _container_references(item)
     for item in spec.get("volumes") or ():
         yield from _volume_references(item)
+        if claim := item.get("persistentVolumeClaim"):
+            yield "persistentvolumeclaims", claim.get("claimName") or "", False
+        elif "ephemeral" in item:
+            yield "persistentvolumeclaims", _own_claim(pod_name, item), False
 
 
 def _container_references(item: Object) -> Iterator[tuple[str, str, bool]]:

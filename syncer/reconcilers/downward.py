@@ -64,11 +64,12 @@ class DownwardReconciler:
             return
         wanted = None
         if source is not None:
-            raw = source.raw or await self._read(state, kind.resource, key)
             try:
-                wanted = kind.to_super(decode_object(raw), state.tenant) if raw else None
+                wanted = await self._wanted(state, kind, key, source, mirror)
             except Refused as refused:
                 await tell(state, kind.resource, key, source.uid, refused.reason, str(refused))
+                if _of_predecessor(mirror, state, key, source):
+                    await self._remove(state, kind.resource, key, mirror_key, mirror)
                 return
         if wanted is None or source is None:
             await self._remove(state, kind.resource, key, mirror_key, mirror)
@@ -80,7 +81,27 @@ class DownwardReconciler:
             # Deleted and created again under the same name: its DELETED event brings us back.
             await self._delete(kind.resource, mirror_key, mirror.uid)
         else:
-            await self._update(state, kind, mirror_key, mirror, wanted)
+            try:
+                await self._update(state, kind, mirror_key, mirror, wanted)
+            except (Forbidden, Invalid) as error:
+                await tell(state, kind.resource, key, source.uid, "FailedMirror", error.message)
+                raise
+
+    async def _wanted(
+        self,
+        state: TenantState,
+        kind: DownwardKind,
+        key: ObjectKey,
+        source: Entry,
+        mirror: Entry | None,
+    ) -> Object | None:
+        raw = source.raw or await self._read(state, kind.resource, key)
+        if not raw:
+            return None
+        wanted = decode_object(raw)
+        if kind.admitted is not None and mirror is None:
+            wanted = kind.admitted(wanted, self._super.offers)
+        return kind.to_super(wanted, state.tenant)
 
     async def _read(self, state: TenantState, resource: Resource, key: ObjectKey) -> bytes:
         try:
@@ -237,3 +258,12 @@ def require_namespace(super_state: SuperState, state: TenantState, namespace: st
 def _ours(mirror: Entry, state: TenantState, key: ObjectKey) -> bool:
     """It mirrors this very object; two of the tenant's names may lead to one mirror's."""
     return bool(mirror.source_uid) and (mirror.tenant, mirror.source) == (state.tenant.key, key)
+
+
+def _of_predecessor(
+    mirror: Entry | None, state: TenantState, key: ObjectKey, source: Entry
+) -> bool:
+    """It mirrors an object that was deleted before this one was created under its name."""
+    if mirror is None or not _ours(mirror, state, key):
+        return False
+    return mirror.source_uid != source.uid

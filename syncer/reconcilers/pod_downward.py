@@ -5,7 +5,7 @@ import structlog
 from kube.client import Patch
 from kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
 from kube.objects import Object, ObjectKey, decode_object, encode
-from kube.resources import CONFIG_MAPS, PODS
+from kube.resources import PODS
 from syncer.entries import SuperPod, TenantPod
 from syncer.kinds.mirror import Refused
 from syncer.kinds.pod import mutable_digest, pod_marks, to_super
@@ -136,19 +136,24 @@ class PodDownward:
         """Raise Waiting for the first thing that the pod names and that is not down yet."""
         for reference in state.usage.of(key):
             used = ObjectKey(key.namespace, reference.name)
-            mirror_key = state.mirror_key(reference.kind, used)
-            if self._super.mirrors[reference.kind].get(mirror_key) is not None:
+            if self._is_down(state, reference.kind, used):
                 continue
             self._super.down.add(state.request(reference.kind, used))
             if reference.optional and state.sources[reference.kind].get(used) is None:
                 continue
             if state.sources[reference.kind].get(used) is None and not _published_soon(used):
-                kind = "ConfigMap" if reference.kind == CONFIG_MAPS.plural else "Secret"
+                kind = self._super.downward[reference.kind].resource.kind
                 message = f"{kind} {reference.name!r} not found: the pod waits for it"
                 await tell(state, PODS, key, uid, "FailedMount", message)
-                if self._super.mirrors[reference.kind].get(mirror_key) is not None:
+                if self._is_down(state, reference.kind, used):
                     continue  # it came meanwhile, when nobody was waiting yet
             raise Waiting(reference.kind, used)
+
+    def _is_down(self, state: TenantState, plural: str, key: ObjectKey) -> bool:
+        """The object has its mirror; that of a predecessor of the same name is another's data."""
+        mirror = self._super.mirrors[plural].get(state.mirror_key(plural, key))
+        source = state.sources[plural].get(key)
+        return mirror is not None and (source is None or mirror.source_uid == source.uid)
 
     async def _update(
         self,

@@ -1,10 +1,13 @@
-"""Cluster-scoped kinds of the super cluster that tenants see: nodes and classes."""
+"""Cluster-scoped kinds of the super cluster that tenants see: nodes, classes, their own volumes."""
+
+from collections.abc import Sequence
 
 from kube.client import Patch
 from kube.errors import AlreadyExists, NotFound
 from kube.objects import Object, ObjectKey, decode_object, encode
 from kube.resources import NODES
-from syncer.kinds.mirror import Recreate, UpwardKind
+from syncer.entries import Entry
+from syncer.kinds.mirror import Link, Recreate, UpwardKind, Write, is_marked
 from syncer.super_state import UPWARD_KINDS, SuperState
 from syncer.tenant_state import TenantState
 
@@ -17,43 +20,94 @@ class PublishedReconciler:
 
     async def reconcile(self, state: TenantState, plural: str, name: str) -> None:
         """An object that the tenant made itself is never touched: it has no mark of ours."""
-        kind, key = UPWARD_KINDS[plural], ObjectKey("", name)
+        kind, key = UPWARD_KINDS[plural], state.copy_key(plural, name)
         copy = state.copies[plural].get(key)
-        wanted = self._wanted(state, kind, key)
         if copy is not None and not copy.source_uid:
             return
+        wanted = self._wanted(state, kind, name, copy)
         if wanted is None:
             if copy is not None:
-                await self._delete(state, kind, key, copy.uid)
-        elif copy is None:
-            try:
-                answer = await state.client.create(kind.resource, key, encode(wanted))
-            except AlreadyExists:
-                answer = await state.client.get(kind.resource, key)
-            state.copies[plural].put(answer)
-            # Admission adds to what we asked for: a new node gets the taint not-ready.
-            await self._update(state, kind, key, decode_object(answer), wanted)
+                await self._delete(state, kind, key, decode_object(copy.raw))
+            return
+        wanted = wanted | {"metadata": wanted["metadata"] | {"name": key.name}}
+        if copy is None:
+            await self._create(state, kind, key, name, wanted)
         else:
             await self._update(state, kind, key, decode_object(copy.raw), wanted)
 
-    def _wanted(self, state: TenantState, kind: UpwardKind, key: ObjectKey) -> Object | None:
-        entry = self._super.published[kind.resource.plural].get(key)
+    def _wanted(
+        self, state: TenantState, kind: UpwardKind, name: str, copy: Entry | None
+    ) -> Object | None:
+        entry = self._super.published[kind.resource.plural].get(ObjectKey("", name))
         if entry is None:
             return None
         used_only = kind.resource is NODES and state.tenant.nodes_mode == "used"
-        if used_only and key.name not in state.nodes_in_use:
+        if used_only and name not in state.nodes_in_use:
             return None
-        return kind.to_tenant(decode_object(entry.raw), state.tenant)
+        source = decode_object(entry.raw)
+        shown = kind.to_tenant(source, state.tenant)
+        if kind.link is None or shown is None:
+            return shown
+        kept = copy if copy is not None and copy.source_uid == entry.uid else None
+        return self._linked(state, kind.link, source, shown, kept)
+
+    def _linked(
+        self, state: TenantState, link: Link, source: Object, shown: Object, copy: Entry | None
+    ) -> Object | None:
+        """The object, naming the tenant's object; None if it names none of this tenant's."""
+        target = link.target(source)
+        if target is None:
+            return None
+        mirror = self._super.mirrors[link.resource.plural].get(target.key)
+        if mirror is not None and mirror.uid == target.uid:
+            if mirror.tenant != state.tenant.key:
+                return None
+            return link.replaced(shown, mirror.source, mirror.source_uid)
+        owner = self._super.owner_of(target.key.namespace)
+        if copy is None or owner is None or owner[0] is not state:
+            return None
+        # The mirror is gone and the object is kept: the tenant goes on seeing it as it was.
+        before = link.target(decode_object(copy.raw))
+        return link.replaced(shown, *before) if before else None
+
+    async def _create(
+        self, state: TenantState, kind: UpwardKind, key: ObjectKey, name: str, wanted: Object
+    ) -> None:
+        plural = kind.resource.plural
+        try:
+            answer = await state.client.create(kind.resource, key, encode(wanted))
+        except AlreadyExists:
+            answer = await state.client.get(kind.resource, key)
+        state.copies[plural].put(answer)
+        live = decode_object(answer)
+        if state.copy_key(plural, name) != key:
+            self._super.up.add(state.request(plural, ObjectKey("", name)))  # the name was taken
+            return
+        # Admission adds to what we asked for: a new node gets the taint not-ready.
+        await self._update(state, kind, key, live, wanted)
+        if kind.link is not None and is_marked(live) and (owner := kind.link.target(wanted)):
+            # What the object belongs to has waited for it to be there.
+            self._super.up.add(state.request(kind.link.resource.plural, owner.key))
 
     async def _update(
         self, state: TenantState, kind: UpwardKind, key: ObjectKey, live: Object, wanted: Object
     ) -> None:
-        uid = live["metadata"]["uid"]
         try:
             writes = kind.patch(live, wanted)
         except Recreate:
-            await self._delete(state, kind, key, uid)
+            await self._delete(state, kind, key, live)
             return  # its DELETED event brings us back
+        await self._write(state, kind, key, live, writes)
+
+    async def _write(
+        self,
+        state: TenantState,
+        kind: UpwardKind,
+        key: ObjectKey,
+        live: Object,
+        writes: Sequence[Write],
+    ) -> None:
+        uid = live["metadata"]["uid"]
         for write in writes:
             patch = write.patch | {"metadata": write.patch.get("metadata", {}) | {"uid": uid}}
             answer = await state.client.patch(
@@ -61,8 +115,12 @@ class PublishedReconciler:
             )
             state.copies[kind.resource.plural].put(answer)
 
-    async def _delete(self, state: TenantState, kind: UpwardKind, key: ObjectKey, uid: str) -> None:
+    async def _delete(
+        self, state: TenantState, kind: UpwardKind, key: ObjectKey, live: Object
+    ) -> None:
         try:
-            await state.client.delete(kind.resource, key, uid=uid)
+            if kind.released is not None:
+                await self._write(state, kind, key, live, kind.released(live))
+            await state.client.delete(kind.resource, key, uid=live["metadata"]["uid"])
         except NotFound:
             pass

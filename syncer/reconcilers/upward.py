@@ -1,8 +1,8 @@
-"""From the super cluster to the tenant: which reconciler a request belongs to; services; events."""
+"""From the super cluster to the tenant: which reconciler a request belongs to; mirrors; events."""
 
 from kube.client import Patch
 from kube.errors import AlreadyExists, Forbidden, Invalid, NotFound
-from kube.objects import ObjectKey, decode_object, encode
+from kube.objects import Object, ObjectKey, decode_object, encode
 from kube.resources import EVENTS, PODS
 from syncer.kinds import event
 from syncer.kinds.mirror import DownwardKind, Refused, digest
@@ -38,7 +38,7 @@ class UpwardReconciler:
             await self._status(state, self._super.downward[request.kind], key)
 
     async def _status(self, state: TenantState, kind: DownwardKind, key: ObjectKey) -> None:
-        """What the super cluster has decided about a mirror (node ports, load balancers)."""
+        """What the super cluster has decided about a mirror (node ports, load balancers, volumes)."""
         plural = kind.resource.plural
         source = state.sources[plural].get(key)
         mirror = self._super.mirrors[plural].get(state.mirror_key(plural, key))
@@ -46,10 +46,11 @@ class UpwardReconciler:
             return
         if kind.to_tenant is None:
             return
+        shown = self._translated(state, kind, decode_object(mirror.raw))
+        if shown is None:
+            return  # what it names is on its way up, and brings us back
         try:
-            writes = kind.to_tenant(
-                decode_object(mirror.raw), decode_object(source.raw), state.tenant
-            )
+            writes = kind.to_tenant(shown, decode_object(source.raw), state.tenant)
         except Refused as refused:
             await tell(state, kind.resource, key, source.uid, refused.reason, str(refused))
             return
@@ -68,6 +69,19 @@ class UpwardReconciler:
                 await tell(state, kind.resource, key, source.uid, "FailedUpward", error.message)
                 raise
             state.sources[plural].put(answer)
+
+    def _translated(self, state: TenantState, kind: DownwardKind, mirror: Object) -> Object | None:
+        """The mirror, naming what the tenant sees; None: the tenant does not see it yet."""
+        target = kind.link.target(mirror) if kind.link else None
+        if kind.link is None or target is None:
+            return mirror
+        plural, name = kind.link.resource.plural, target.key.name
+        key = state.copy_key(plural, name)
+        copy = state.copies[plural].get(key)
+        if copy is None and self._super.published[plural].get(target.key) is not None:
+            self._super.up.add(state.request(plural, target.key))
+            return None
+        return kind.link.replaced(mirror, key, copy.uid if copy else "")
 
     async def _event(self, state: TenantState, key: ObjectKey) -> None:
         super_key = ObjectKey(state.mirror_key(PODS.plural, key).namespace, key.name)

@@ -9,11 +9,22 @@ from typing import Any
 import pytest
 
 from kube.objects import Object
-from syncer.kinds import classes, configuration, endpoint_slice, event, namespace, node
+from syncer.kinds import (
+    classes,
+    configuration,
+    endpoint_slice,
+    event,
+    namespace,
+    network_policy,
+    node,
+    persistent_volume,
+    persistent_volume_claim,
+    pod_disruption_budget,
+)
 from syncer.kinds.mirror import DownwardKind, UpwardKind
 from tests.integration.documents import schemas
 from tests.integration.super_cluster import SuperCluster
-from tests.openapi import leaves
+from tests.openapi import OMIT, leaves
 from vcluster import api
 from vcluster.api import Tenant
 
@@ -24,6 +35,45 @@ LOSSLESS = Tenant(
 )
 # The type is written anew, the metadata has its own rules, the status goes the other way.
 ELSEWHERE = ("apiVersion", "kind", "metadata", "status")
+
+OF_OBJECTS = ("fieldPath", "resourceVersion", "uid")
+A_CLAIM_BESIDE = {"kind": "PersistentVolumeClaim", "name": "other"}
+HIDDEN_OF_VOLUMES = frozenset(
+    {f"spec.claimRef.{name}" for name in (*OF_OBJECTS, "name", "namespace")}
+    | {f"spec.storageos.secretRef.{name}" for name in (*OF_OBJECTS, "apiVersion", "kind")}
+    | {
+        f"spec.{source}.{name}"
+        for source in (
+            "cephfs.secretRef",
+            "cinder.secretRef",
+            "csi.controllerExpandSecretRef",
+            "csi.controllerPublishSecretRef",
+            "csi.nodeExpandSecretRef",
+            "csi.nodePublishSecretRef",
+            "csi.nodeStageSecretRef",
+            "flexVolume.secretRef",
+            "iscsi.secretRef",
+            "rbd.secretRef",
+            "scaleIO.secretRef",
+            "storageos.secretRef",
+        )
+        for name in ("name", "namespace")
+    }
+    | {
+        "spec.azureFile.secretName",
+        "spec.azureFile.secretNamespace",
+        "spec.cephfs.secretFile",
+        "spec.cephfs.user",
+        "spec.csi.volumeAttributes.key",
+        "spec.flexVolume.options.key",
+        "spec.iscsi.chapAuthDiscovery",
+        "spec.iscsi.chapAuthSession",
+        "spec.quobyte.user",
+        "spec.rbd.keyring",
+        "spec.rbd.user",
+        "status.message",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -59,6 +109,33 @@ DOWN = [
         ),
         {"endpoints[].addresses[]": "203.0.113.7"},
     ),
+    # Sources and classes that are not offered are refused, and have tests of their own.
+    Case(
+        persistent_volume_claim.PERSISTENT_VOLUME_CLAIM,
+        "api/v1",
+        "io.k8s.api.core.v1.PersistentVolumeClaim",
+        overrides={
+            "spec.dataSource": A_CLAIM_BESIDE,
+            "spec.dataSourceRef": A_CLAIM_BESIDE,
+            "spec.volumeAttributesClassName": OMIT,
+        },
+    ),
+    # Selectors of namespaces are confined to the tenant.
+    Case(
+        network_policy.NETWORK_POLICY,
+        "apis/networking.k8s.io/v1",
+        "io.k8s.api.networking.v1.NetworkPolicy",
+        frozenset(
+            f"spec.{peers}[0].namespaceSelector.matchLabels.{api.TENANT_LABEL}"
+            for peers in ("ingress[0].from", "egress[0].to")
+        ),
+    ),
+    # A number passes; a share would be counted by the tenant's own controller.
+    Case(
+        pod_disruption_budget.POD_DISRUPTION_BUDGET,
+        "apis/policy/v1",
+        "io.k8s.api.policy.v1.PodDisruptionBudget",
+    ),
 ]
 UP = [
     # What tells of other tenants is not shown; a heartbeat is the last transition.
@@ -93,6 +170,14 @@ UP = [
         frozenset({"globalDefault"}),
     ),
     Case(classes.RUNTIME_CLASS, "apis/node.k8s.io/v1", "io.k8s.api.node.v1.RuntimeClass"),
+    # Whose claim it is says the link. Secrets, and what they open, stay with the provider.
+    Case(
+        persistent_volume.PERSISTENT_VOLUME,
+        "api/v1",
+        "io.k8s.api.core.v1.PersistentVolume",
+        HIDDEN_OF_VOLUMES,
+        elsewhere=("apiVersion", "kind", "metadata"),
+    ),
 ]
 
 

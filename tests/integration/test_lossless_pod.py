@@ -10,7 +10,8 @@ import pytest
 
 from kube.objects import Object
 from syncer.kinds import pod_status
-from syncer.kinds.pod import Offers, to_super
+from syncer.kinds.offers import Offers
+from syncer.kinds.pod import to_super
 from syncer.kinds.pod_containers import kubernetes_environment
 from tests.integration.documents import schemas
 from tests.integration.super_cluster import SuperCluster

@@ -3,7 +3,8 @@
 from typing import Any
 
 from kube.objects import Object
-from syncer.kinds.pod import Offers, to_super
+from syncer.kinds.offers import Offers
+from syncer.kinds.pod import to_super
 from tests.fakes.patches import strategic_patch
 from tests.unit.kinds.builders import ACME, SUPER_UID, metadata
 from vcluster.api import Tenant

@@ -30,6 +30,9 @@ MINIMAL: dict[str, Object] = {
     "EndpointSlice": {"addressType": "IPv4", "endpoints": [{"addresses": ["203.0.113.7"]}]},
     "ConfigMap": {"data": {"a": "1"}},
     "Secret": {"data": {"a": "MQ=="}, "type": "Opaque"},
+    "PersistentVolumeClaim": {"spec": {"accessModes": ["ReadWriteOnce"]}},
+    "NetworkPolicy": {"spec": {"podSelector": {}}},
+    "PodDisruptionBudget": {"spec": {"minAvailable": 1}},
 }
 words = st.text("abc", min_size=1, max_size=2)
 values = st.recursive(
