@@ -97,12 +97,20 @@ class SuperState:
             )
         return self._offers
 
-    def audience(self, plural: str, name: str) -> list[str]:
-        """The keys of the tenants that may be shown an object of the super cluster."""
+    def may_see(self, state: "TenantState", plural: str, name: str) -> bool:
+        """The tenant may be shown an object of the super cluster."""
         if UPWARD_KINDS[plural].link is None:
-            return list(self.tenants)
+            return True
         owner = self.owner_of(self._linked_to.get((plural, name), ""))
-        return [owner[0].tenant.key] if owner else []
+        return owner is not None and owner[0] is state
+
+    def _concerned(self, plural: str, name: str) -> set[str]:
+        """The tenants that may be shown the object, or are: of its namespace nothing may be left."""
+        return {
+            key
+            for key, state in self.tenants.items()
+            if self.may_see(state, plural, name) or state.shows(plural, name)
+        }
 
     def owner_of(self, namespace: str) -> tuple["TenantState", str] | None:
         """The tenant, and its name of a super namespace; None if it is nobody's."""
@@ -202,7 +210,7 @@ class SuperState:
         own: bool,
     ) -> None:
         kind, name = UPWARD_KINDS[plural], (plural, key.name)
-        concerned = self.audience(plural, key.name)
+        concerned = self._concerned(plural, key.name)
         if after is None:
             self._shown.pop(name, None)
             self._linked_to.pop(name, None)
@@ -215,7 +223,7 @@ class SuperState:
             if kind.link is not None:
                 target = kind.link.target(found)
                 self._linked_to[name] = target.key.namespace if target else ""
-                concerned += self.audience(plural, key.name)
+                concerned |= self._concerned(plural, key.name)
         for tenant in concerned:
             self.up.add(Request(tenant, plural, "", key.name))
         if plural in CLASSES:

@@ -77,10 +77,14 @@ class TenantState:
                 return key
         return plain if self.copies[plural].get(plain) is None else other
 
+    def shows(self, plural: str, name: str) -> bool:
+        """The tenant has a copy of the super cluster's object of that name."""
+        return self.copies[plural].get(self.copy_key(plural, name)) is not None
+
     def published_names(self, plural: str) -> set[str]:
         """The super cluster's names of what the tenant is shown, or should be."""
-        key, published = self.tenant.key, self.super.published[plural].keys()
-        names = {name for _, name in published if key in self.super.audience(plural, name)}
+        published = self.super.published[plural].keys()
+        names = {name for _, name in published if self.super.may_see(self, plural, name)}
         copies = self.copies[plural].items()
         return names | {copy.source.name or copy_key.name for copy_key, copy in copies}
 

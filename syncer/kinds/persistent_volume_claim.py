@@ -26,6 +26,9 @@ CONTROLLERS_KEYS = frozenset({"volume.beta.kubernetes.io/storage-provisioner"})
 # No API server lets them change. A claim is never deleted to change one: its data would go with it.
 FIXED = ("accessModes", "dataSource", "dataSourceRef", "selector", "storageClassName", "volumeMode")
 
+# The tenant's own controllers know which of its pods use the claim, and say so.
+TENANTS_CONDITIONS = frozenset({"Unused"})
+
 
 def admitted(claim: Object, offers: Offers) -> Object:
     """The claim as it may be created below, with a class. Raises Refused for one not offered."""
@@ -108,9 +111,22 @@ def to_tenant(mirror: Object, claim: Object, tenant: Tenant) -> list[Write]:
     if CLASS_ANNOTATION in (claim["metadata"].get("annotations") or {}):
         spec.pop("storageClassName", None)  # once named there, the field stays as it is
     writes = [Write("", {"spec": spec})] if spec else []
-    if status := merge_patch(claim.get("status") or {}, mirror.get("status") or {}):
+    have_status, given_status = claim.get("status") or {}, mirror.get("status") or {}
+    if status := merge_patch(have_status, _status(have_status, given_status)):
         writes.append(Write("status", {"status": status}))
     return writes
+
+
+def _status(have: Object, given: Object) -> Object:
+    """The status from below, with the conditions merged by type: each has one owner."""
+    conditions = [
+        condition
+        for side, tenants in ((given, False), (have, True))
+        for condition in side.get("conditions") or ()
+        if (condition.get("type") in TENANTS_CONDITIONS) is tenants
+    ]
+    others = {field: value for field, value in given.items() if field != "conditions"}
+    return others | ({"conditions": conditions} if conditions else {})
 
 
 def _refuse_class(field: str, name: str, offers: Offers) -> None:

@@ -63,12 +63,11 @@ class PublishedReconciler:
             if mirror.tenant != state.tenant.key:
                 return None
             return link.replaced(shown, mirror.source, mirror.source_uid)
-        owner = self._super.owner_of(target.key.namespace)
-        if copy is None or owner is None or owner[0] is not state:
-            return None
         # The mirror is gone and the object is kept: the tenant goes on seeing it as it was.
-        before = link.target(decode_object(copy.raw))
-        return link.replaced(shown, *before) if before else None
+        before = link.target(decode_object(copy.raw)) if copy is not None else None
+        if before is None or state.mirror_key(link.resource.plural, before.key) != target.key:
+            return None
+        return link.replaced(shown, *before)
 
     async def _create(
         self, state: TenantState, kind: UpwardKind, key: ObjectKey, name: str, wanted: Object

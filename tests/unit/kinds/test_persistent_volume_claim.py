@@ -199,6 +199,19 @@ def test_a_condition_that_is_over_goes() -> None:
     assert to_tenant(mirror, claim, ACME) == [Write("status", {"status": {"conditions": None}})]
 
 
+def test_each_condition_has_one_owner() -> None:
+    unused_above = {"type": "Unused", "status": "True", "reason": "Above"}
+    unused_below = {"type": "Unused", "status": "False", "reason": "Below"}
+    resizing = {"type": "Resizing", "status": "True"}
+    claim = a_claim() | {"status": STATUS | {"conditions": [unused_above]}}
+    mirror = live(to_super(claim), status=STATUS | {"conditions": [unused_below, resizing]})
+    (write,) = to_tenant(mirror, claim, ACME)
+    assert write.patch == {"status": {"conditions": [resizing, unused_above]}}
+    after = merged(claim, write.patch)
+    assert to_tenant(mirror, after, ACME) == []
+    assert to_tenant(live(to_super(claim), status=STATUS), claim, ACME) == []
+
+
 def test_the_class_given_below_goes_up_unless_an_annotation_names_it() -> None:
     claim = without(a_claim(), "storageClassName")
     mirror = live(to_super(admitted(claim, DEFAULT)), status=claim["status"])

@@ -208,6 +208,20 @@ def test_a_reference_is_optional_only_if_it_is_so_everywhere() -> None:
     }
 
 
+def test_claims_are_waited_for_also_those_made_for_the_pod() -> None:
+    pod = a_pod(
+        volumes=[
+            {"name": "a", "persistentVolumeClaim": {"claimName": "data"}},
+            {"name": "b", "ephemeral": {"volumeClaimTemplate": {"spec": {}}}},
+        ]
+    )
+    name = pod["metadata"]["name"]
+    assert set(references(pod)) == {
+        Reference("persistentvolumeclaims", "data", optional=False),
+        Reference("persistentvolumeclaims", f"{name}-b", optional=False),
+    }
+
+
 def test_the_pods_own_token_is_not_waited_for() -> None:
     sources = [{"serviceAccountToken": {"path": "token"}}]
     assert references(a_pod(volumes=[{"name": "v", "projected": {"sources": sources}}])) == ()

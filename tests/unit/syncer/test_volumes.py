@@ -2,8 +2,11 @@
 
 from typing import Any
 
+import pytest
+
 from kube.objects import Object, ObjectKey
 from kube.resources import (
+    NAMESPACES,
     PERSISTENT_VOLUME_CLAIMS,
     PERSISTENT_VOLUMES,
     PODS,
@@ -127,6 +130,43 @@ async def test_a_volume_that_is_kept_after_its_claim_stays_shown(
     assert acme.server.live(PERSISTENT_VOLUMES, DISK)["spec"]["claimRef"]["namespace"] == "default"
 
 
+async def test_a_volume_goes_also_when_the_namespace_of_its_claim_went_before(
+    world: World, acme: TenantCluster
+) -> None:
+    offer(world)
+    acme.server.create(PERSISTENT_VOLUME_CLAIMS, a_claim())
+    await bound(world, acme)
+    acme.server.delete(NAMESPACES, ObjectKey("", DATA.namespace))
+    below = ObjectKey("", acme.mirror_key(DATA).namespace)
+    await eventually(lambda: not world.super.get(NAMESPACES, below), "the super namespace is gone")
+    world.super.patch(PERSISTENT_VOLUMES, DISK, {"status": {"phase": "Released"}}, "status")
+    await eventually(lambda: phase_above(acme) == "Released", "the volume is still shown")
+    world.super.delete(PERSISTENT_VOLUMES, DISK)
+    await eventually(lambda: not acme.server.objects(PERSISTENT_VOLUMES), "the volume is gone")
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["bound", "kept"])
+async def test_a_copy_forged_by_a_tenant_shows_nothing_of_anothers_volume(
+    world: World, acme: TenantCluster, kept: bool
+) -> None:
+    offer(world)
+    acme.server.create(PERSISTENT_VOLUME_CLAIMS, a_claim())
+    await bound(world, acme)
+    if kept:
+        acme.server.delete(PERSISTENT_VOLUME_CLAIMS, DATA)
+        await acme.gone_everywhere(PERSISTENT_VOLUME_CLAIMS, DATA)
+    thief = await world.add_tenant("thief")
+    volume = world.super.live(PERSISTENT_VOLUMES, DISK)
+    marks = {api.UID_ANNOTATION: volume["metadata"]["uid"], api.NAME_ANNOTATION: DISK.name}
+    # All the rest is guessed right: nothing else would need another copy.
+    own = {"metadata": {"namespace": "default", "name": "data", "uid": "forged"}}
+    forged = a_volume(own) | {"metadata": {"name": DISK.name, "annotations": marks}}
+    thief.server.create(PERSISTENT_VOLUMES, forged)
+    await world.in_step(thief)
+    await eventually(lambda: not thief.server.objects(PERSISTENT_VOLUMES), "the forgery is gone")
+    assert acme.server.get(PERSISTENT_VOLUMES, DISK)
+
+
 async def test_a_volume_of_the_tenants_own_keeps_its_name_over_a_restart(
     world: World, acme: TenantCluster
 ) -> None:
@@ -145,6 +185,15 @@ async def test_a_volume_of_the_tenants_own_keeps_its_name_over_a_restart(
             acme.server.live(PERSISTENT_VOLUMES, ObjectKey("", name))["spec"]["capacity"] == grown
         ),
         "the copy follows under its name",
+    )
+    acme.server.delete(PERSISTENT_VOLUMES, ObjectKey("", name))
+    before = claim["metadata"]["resourceVersion"]
+    await eventually(
+        lambda: (
+            (found := acme.server.get(PERSISTENT_VOLUMES, ObjectKey("", name)))
+            and int(found["metadata"]["resourceVersion"]) > int(before)
+        ),
+        "the copy is back",
     )
     assert acme.server.live(PERSISTENT_VOLUMES, DISK) == own
     assert len(acme.server.objects(PERSISTENT_VOLUMES)) == 2
@@ -191,10 +240,11 @@ async def test_a_claim_of_the_same_name_that_is_refused_leaves_no_data_behind(
     acme.server.create(PERSISTENT_VOLUME_CLAIMS, a_claim())
     await acme.goes_down(PERSISTENT_VOLUME_CLAIMS, DATA)
     await world.kill_syncer()
+    snapshot = {"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": "old"}
     acme.server.delete(PERSISTENT_VOLUME_CLAIMS, DATA)
-    acme.server.create(PERSISTENT_VOLUME_CLAIMS, a_claim("unknown"))
+    acme.server.create(PERSISTENT_VOLUME_CLAIMS, a_claim(dataSource=snapshot))
     await world.start_syncer()
-    await acme.told("NotOffered")
+    await acme.told("NotServed")
     await eventually(
         lambda: not acme.mirror(PERSISTENT_VOLUME_CLAIMS, DATA), "the predecessor's mirror is gone"
     )
