@@ -5,7 +5,8 @@ from typing import Any
 from kube.client import Client, Patch
 from kube.objects import Object, ObjectKey, decode_object, encode, key_of
 from kube.resources import PODS
-from syncer.kinds.pod import Offers, to_super
+from syncer.kinds.offers import Offers
+from syncer.kinds.pod import to_super
 from syncer.kinds.pod_update import patches
 from vcluster.api import Tenant
 
