@@ -120,6 +120,7 @@ class PublishedReconciler:
         try:
             if kind.released is not None:
                 await self._write(state, kind, key, live, kind.released(live))
-            await state.client.delete(kind.resource, key, uid=live["metadata"]["uid"])
+            if "deletionTimestamp" not in live["metadata"]:
+                await state.client.delete(kind.resource, key, uid=live["metadata"]["uid"])
         except NotFound:
             pass
