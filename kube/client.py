@@ -27,7 +27,8 @@ LONGEST_WAIT = 5.0
 WATCH_SECONDS = 290
 """The server is asked to end a watch after this time, so that connections spread over servers."""
 WATCH_SILENCE = 150.0
-"""Bookmarks come every 60 to 75 s on a server that is not busy: after this silence the connection is taken for dead."""
+"""Bookmarks come every 60 to 75 s on a server that is not busy: after this silence the connection
+is taken for dead."""
 LARGEST_LINE = 8 * 2**20
 FIELD_MANAGER = "virtualcluster"
 

@@ -43,6 +43,7 @@ class App:
         self._super = SuperState(self._client, self._down, self._up, downward_kinds(denied))
         self._tenants = Tenants(self._client)
         self._sessions: dict[str, Session] = {}
+        self._observers = {name: _Observer(name) for name in ("down", "up")}
         self._controllers = list(self._make_controllers())
         self._informers = [*self._super_informers(), *self._tenants.informers]
 
@@ -107,6 +108,8 @@ class App:
                 log.exception("session failed", tenant=tenant.key, failures=failures)
             finally:
                 self._sessions.pop(tenant.key, None)
+                for observer in self._observers.values():
+                    observer.latest.pop(tenant.key, None)
             failures += 1
             await asyncio.sleep(backoff(failures))
 
@@ -136,7 +139,7 @@ class App:
                 reconcile,
                 workers=settings.workers,
                 timeout=settings.request_timeout * 4,
-                observe=_Observer(name),
+                observe=self._observers[name],
             )
 
     def _super_informers(self) -> Iterator[Informer]:
@@ -168,6 +171,9 @@ class App:
             metrics.DEPTH.labels(key, "down").set(self._down.depth(key))
             metrics.DEPTH.labels(key, "up").set(self._up.depth(key))
             metrics.PODS.labels(key).set(len(session.state.pods))
+            for direction, observer in self._observers.items():
+                if key in observer.latest:
+                    metrics.TENANT_DELAY.labels(key, direction).set(observer.latest[key])
         totals: dict[tuple[str, str, str], int] = {}
         clients = [("super", self._client)]
         clients += [("tenant", session.client) for session in self._sessions.values()]
@@ -186,6 +192,8 @@ class _Observer:
         self._wait = metrics.WAIT.labels(direction)
         self._outcomes: dict[tuple[str, str], Counter] = {}
         self._delays: dict[str, Histogram] = {}
+        self.latest: dict[str, float] = {}
+        """The delay of each tenant's last pod, in seconds."""
 
     def __call__(self, request: Request, outcome: str, waited: float, took: float) -> None:
         """See runtime.controller.Observer."""
@@ -200,7 +208,7 @@ class _Observer:
         if outcome == "ok":
             self._delays[kind].observe(waited + took)
             if kind == PODS.plural:
-                metrics.TENANT_DELAY.labels(request.tenant, direction).set(waited + took)
+                self.latest[request.tenant] = waited + took
 
 
 def _settle_garbage_collector() -> None:

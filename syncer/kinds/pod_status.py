@@ -14,7 +14,6 @@ class SuperPodView(msgspec.Struct, gc=False):
     """The parts of a super pod that the tenant gets to see; unknown status fields stay bytes."""
 
     metadata: Metadata
-    spec: dict[str, msgspec.Raw]
     status: Status = {}
 
 
