@@ -5,7 +5,11 @@ from urllib.parse import quote
 
 
 class Resource(NamedTuple):
-    """One kind as an API server serves it."""
+    """One kind as an API server serves it.
+
+    Of a custom resource ``plural`` is qualified by the group (``widgets.example.com``): that names it
+    among all kinds, and only what is before the first dot is in paths.
+    """
 
     group: str
     version: str
@@ -21,9 +25,8 @@ class Resource(NamedTuple):
     def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
         """The URL path of the collection, of one object, or of a subresource of it."""
         root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
-        path = (
-            f"{root}/namespaces/{namespace}/{self.plural}" if namespace else f"{root}/{self.plural}"
-        )
+        plural = self.plural.partition(".")[0]
+        path = f"{root}/namespaces/{namespace}/{plural}" if namespace else f"{root}/{plural}"
         if name:
             path += f"/{quote(name, safe='')}"
         return f"{path}/{subresource}" if subresource else path
@@ -41,6 +44,10 @@ PERSISTENT_VOLUMES = Resource("", "v1", "persistentvolumes", "PersistentVolume",
 PERSISTENT_VOLUME_CLAIMS = Resource("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
 NETWORK_POLICIES = Resource("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy")
 POD_DISRUPTION_BUDGETS = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
+INGRESSES = Resource("networking.k8s.io", "v1", "ingresses", "Ingress")
+INGRESS_CLASSES = Resource(
+    "networking.k8s.io", "v1", "ingressclasses", "IngressClass", namespaced=False
+)
 ENDPOINT_SLICES = Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice")
 STORAGE_CLASSES = Resource(
     "storage.k8s.io", "v1", "storageclasses", "StorageClass", namespaced=False
@@ -49,5 +56,22 @@ PRIORITY_CLASSES = Resource(
     "scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", namespaced=False
 )
 RUNTIME_CLASSES = Resource("node.k8s.io", "v1", "runtimeclasses", "RuntimeClass", namespaced=False)
+VOLUME_SNAPSHOTS = Resource(
+    "snapshot.storage.k8s.io", "v1", "volumesnapshots.snapshot.storage.k8s.io", "VolumeSnapshot"
+)
+VOLUME_SNAPSHOT_CLASSES = Resource(
+    "snapshot.storage.k8s.io",
+    "v1",
+    "volumesnapshotclasses.snapshot.storage.k8s.io",
+    "VolumeSnapshotClass",
+    namespaced=False,
+)
+CUSTOM_RESOURCE_DEFINITIONS = Resource(
+    "apiextensions.k8s.io",
+    "v1",
+    "customresourcedefinitions",
+    "CustomResourceDefinition",
+    namespaced=False,
+)
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 SERVICE_CIDRS = Resource("networking.k8s.io", "v1", "servicecidrs", "ServiceCIDR", namespaced=False)

@@ -23,7 +23,7 @@ from syncer.runtime.informer import Informer
 from syncer.runtime.workqueue import Request, WorkQueue
 from syncer.session import Session
 from syncer.settings import Settings
-from syncer.super_state import MASS_KINDS, UPWARD_KINDS, SuperState
+from syncer.super_state import MASS_KINDS, SuperState
 from syncer.tenants import Tenants, fingerprint
 from vcluster import api
 from vcluster.api import Tenant
@@ -149,12 +149,13 @@ class App:
                 self._client,
                 kind.resource,
                 state.mirrors[plural],
-                label_selector=api.TENANT_LABEL,
+                # A host that the provider uses itself is taken, too.
+                label_selector="" if kind.hosts else api.TENANT_LABEL,
                 metadata_only=plural in MASS_KINDS,
             )
         yield Informer(self._client, PODS, state.pods, label_selector=api.TENANT_LABEL)
         yield Informer(self._client, EVENTS, state.events)
-        for plural, published in UPWARD_KINDS.items():
+        for plural, published in state.upward.items():
             yield Informer(self._client, published.resource, state.published[plural])
 
     def _not_ready(self) -> list[str]:

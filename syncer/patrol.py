@@ -17,7 +17,7 @@ from syncer.entries import Entry
 from syncer.kinds import pod_status
 from syncer.kinds.mirror import digest
 from syncer.runtime.store import E, ObjectStore
-from syncer.super_state import MASS_KINDS, TOKEN_COMPONENT, UPWARD_KINDS
+from syncer.super_state import MASS_KINDS, TOKEN_COMPONENT
 from syncer.tenant_state import TenantState
 from vcluster import api
 
@@ -35,10 +35,13 @@ _decode_status = msgspec.json.Decoder(_Status).decode
 
 async def everything(state: TenantState) -> None:
     """Compare all kinds of one tenant."""
-    for plural in state.super.downward:
-        await kind(state, plural)
+    for plural, downward in list(state.super.downward.items()):
+        if downward.enabled(state.tenant):
+            await kind(state, plural)
     await pods(state)
-    for plural in UPWARD_KINDS:
+    for plural, upward in list(state.super.upward.items()):
+        if not upward.enabled(state.tenant):
+            continue
         for name in state.published_names(plural):
             state.super.up.add(state.request(plural, ObjectKey("", name)))
 

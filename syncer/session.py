@@ -16,7 +16,7 @@ from syncer.reconcilers import tokens
 from syncer.runtime.breaker import CircuitBreaker
 from syncer.runtime.informer import Informer
 from syncer.settings import Settings
-from syncer.super_state import MASS_KINDS, TOKEN_COMPONENT, UPWARD_KINDS, SuperState
+from syncer.super_state import MASS_KINDS, TOKEN_COMPONENT, SuperState
 from syncer.tenant_state import TenantState
 from vcluster.api import Tenant
 
@@ -93,7 +93,9 @@ class Session:
     async def _in_step(self, tasks: asyncio.TaskGroup) -> None:
         await self._retried(patrol.pods)
         await self._retried(patrol.events)
-        for plural in UPWARD_KINDS:
+        for plural, kind in self._super.upward.items():
+            if not kind.enabled(self._tenant):
+                continue
             for name in self._state.published_names(plural):
                 self._super.up.add(self._state.request(plural, ObjectKey("", name)))
         for plural, store in self._super.mirrors.items():
@@ -113,20 +115,28 @@ class Session:
 
     def _informers(self) -> list[Informer]:
         state = self._state
-        resources = [self._super.downward[plural].resource for plural in state.sources]
         found = [
             Informer(
                 state.client,
-                resource,
-                state.sources[resource.plural],
-                metadata_only=resource.plural in MASS_KINDS,
+                kind.resource,
+                state.sources[plural],
+                metadata_only=plural in MASS_KINDS,
+                optional=kind.by_definition,
             )
-            for resource in resources
+            for plural, kind in self._super.downward.items()
+            if kind.enabled(self._tenant)
         ]
         found.append(Informer(state.client, PODS, state.pods))
         found += [
-            Informer(state.client, kind.resource, state.copies[plural])
-            for plural, kind in UPWARD_KINDS.items()
+            Informer(
+                state.client,
+                kind.resource,
+                state.copies[plural],
+                metadata_only=kind.metadata_only,
+                optional=kind.by_definition,
+            )
+            for plural, kind in self._super.upward.items()
+            if kind.enabled(self._tenant)
         ]
         return found
 

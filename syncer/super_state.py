@@ -12,14 +12,17 @@ from kube.objects import Object, ObjectKey, decode_object
 from kube.resources import (
     CONFIG_MAPS,
     EVENTS,
+    INGRESS_CLASSES,
     NAMESPACES,
     PODS,
     PRIORITY_CLASSES,
     RUNTIME_CLASSES,
     SECRETS,
     STORAGE_CLASSES,
+    VOLUME_SNAPSHOT_CLASSES,
 )
 from syncer.entries import Entry, SuperPod, TenantPod, decode_super_pod, entry_decoder
+from syncer.hosts import Hosts, holder_of
 from syncer.kinds import UPWARD
 from syncer.kinds.mirror import DownwardKind
 from syncer.kinds.offers import Offers, default_class
@@ -34,10 +37,17 @@ TOKEN_COMPONENT = "token"
 MASS_KINDS = frozenset({CONFIG_MAPS.plural, SECRETS.plural, EVENTS.plural})
 """Kinds that are watched and kept without their contents."""
 
-CLASSES = frozenset({PRIORITY_CLASSES.plural, RUNTIME_CLASSES.plural, STORAGE_CLASSES.plural})
+CLASSES = frozenset(
+    resource.plural
+    for resource in (
+        INGRESS_CLASSES,
+        PRIORITY_CLASSES,
+        RUNTIME_CLASSES,
+        STORAGE_CLASSES,
+        VOLUME_SNAPSHOT_CLASSES,
+    )
+)
 """The kinds that make up what is offered to tenants."""
-
-UPWARD_KINDS = {kind.resource.plural: kind for kind in UPWARD}
 
 
 class GonePod(NamedTuple):
@@ -56,6 +66,7 @@ class SuperState:
     ) -> None:
         self.client = client
         self.downward = {kind.resource.plural: kind for kind in kinds}
+        self.upward = {kind.resource.plural: kind for kind in UPWARD}
         self.down = down
         self.up = up
         self.tenants: dict[str, TenantState] = {}
@@ -63,15 +74,15 @@ class SuperState:
         self.mirrors = {
             plural: ObjectStore[Entry](
                 entry_decoder(keep_bytes=plural not in MASS_KINDS),
-                partial(self._mirror_changed, plural),
+                partial(self._holder_changed if kind.hosts else self._mirror_changed, plural),
             )
-            for plural in self.downward
+            for plural, kind in self.downward.items()
         }
         self.published = {
             plural: ObjectStore[Entry](
                 entry_decoder(keep_bytes=True), partial(self._published_changed, plural)
             )
-            for plural in UPWARD_KINDS
+            for plural in self.upward
         }
         self.events = ObjectStore[Entry](entry_decoder(keep_bytes=False), self._event_changed)
         self.newest: dict[ObjectKey, bytes] = {}
@@ -79,6 +90,7 @@ class SuperState:
         self.gone: dict[ObjectKey, GonePod] = {}
         """The last state of super pods that were deleted, until the tenant knows."""
         self.new_events: dict[ObjectKey, bytes] = {}
+        self.hosts = Hosts()
         self._shown: dict[tuple[str, str], str] = {}
         self._linked_to: dict[tuple[str, str], str] = {}
         """Of objects that only one tenant may see: the super namespace of what they name."""
@@ -88,18 +100,26 @@ class SuperState:
     def offers(self) -> Offers:
         """The classes that the provider has marked as public."""
         if self._offers is None:
-            storage_classes = self._public(STORAGE_CLASSES.plural)
+            public = {plural: self._public(plural) for plural in CLASSES}
+            storage, ingress, snapshot = (
+                public[resource.plural]
+                for resource in (STORAGE_CLASSES, INGRESS_CLASSES, VOLUME_SNAPSHOT_CLASSES)
+            )
             self._offers = Offers(
-                priority_classes=frozenset(self._public(PRIORITY_CLASSES.plural)),
-                runtime_classes=frozenset(self._public(RUNTIME_CLASSES.plural)),
-                storage_classes=frozenset(storage_classes),
-                default_storage_class=default_class(list(storage_classes.values())),
+                priority_classes=frozenset(public[PRIORITY_CLASSES.plural]),
+                runtime_classes=frozenset(public[RUNTIME_CLASSES.plural]),
+                storage_classes=frozenset(storage),
+                default_storage_class=default_class(list(storage.values())),
+                ingress_classes=frozenset(ingress),
+                default_ingress_class=default_class(list(ingress.values())),
+                snapshot_classes=frozenset(snapshot),
+                default_snapshot_class=default_class(list(snapshot.values())),
             )
         return self._offers
 
     def may_see(self, state: "TenantState", plural: str, name: str) -> bool:
         """The tenant may be shown an object of the super cluster."""
-        if UPWARD_KINDS[plural].link is None:
+        if self.upward[plural].link is None:
             return True
         owner = self.owner_of(self._linked_to.get((plural, name), ""))
         return owner is not None and owner[0] is state
@@ -109,6 +129,7 @@ class SuperState:
         return {
             key
             for key, state in self.tenants.items()
+            if self.upward[plural].enabled(state.tenant)
             if self.may_see(state, plural, name) or state.shows(plural, name)
         }
 
@@ -120,6 +141,7 @@ class SuperState:
 
     def forget(self, tenant: str) -> None:
         """The tenant's session has ended: what waited for it goes."""
+        self.hosts.forget_tenant(tenant)
         for key in [k for k, raw in self.newest.items() if self.pods.read(raw).tenant == tenant]:
             del self.newest[key]
         for key in [k for k, pod in self.gone.items() if self.pods.read(pod.raw).tenant == tenant]:
@@ -131,7 +153,10 @@ class SuperState:
                 del self.new_events[key]
 
     def _public(self, plural: str) -> dict[str, Object]:
-        objects = (decode_object(entry.raw) for entry in self.published[plural].values())
+        published = self.published.get(plural)
+        if published is None:
+            return {}  # an optional kind that nobody has asked for yet
+        objects = (decode_object(entry.raw) for entry in published.values())
         return {
             found["metadata"]["name"]: found
             for found in objects
@@ -203,6 +228,26 @@ class SuperState:
         if not own:
             self.down.add(request)
 
+    def _holder_changed(
+        self,
+        plural: str,
+        key: ObjectKey,
+        before: Entry | None,
+        after: Entry | None,
+        raw: bytes,
+        own: bool,
+    ) -> None:
+        """Also of tenants that have no session here: a host has one owner among all."""
+        self._mirror_changed(plural, key, before, after, raw, own)
+        hosts, holder = self.downward[plural].hosts, None
+        if after is not None and hosts is not None:
+            obj = decode_object(after.raw)
+            request = Request(after.tenant, plural, *after.source)
+            holder = holder_of(obj, after.tenant, request, hosts(obj))
+        for request in self.hosts.show(key, holder):
+            if request.tenant in self.tenants:
+                self.down.add(request)
+
     def _published_changed(
         self,
         plural: str,
@@ -212,7 +257,7 @@ class SuperState:
         raw: bytes,
         own: bool,
     ) -> None:
-        kind, name = UPWARD_KINDS[plural], (plural, key.name)
+        kind, name = self.upward[plural], (plural, key.name)
         concerned = self._concerned(plural, key.name)
         if after is None:
             self._shown.pop(name, None)

@@ -9,7 +9,7 @@ from syncer.entries import Entry, TenantPod, decode_tenant_pod, entry_decoder, r
 from syncer.kinds.mirror import digest
 from syncer.runtime.store import ObjectStore
 from syncer.runtime.workqueue import Request
-from syncer.super_state import MASS_KINDS, UPWARD_KINDS, SuperState
+from syncer.super_state import MASS_KINDS, SuperState
 from syncer.usage import Usage
 from vcluster import api
 from vcluster.api import Tenant, super_namespace
@@ -38,7 +38,7 @@ class TenantState:
             plural: ObjectStore[Entry](
                 entry_decoder(keep_bytes=True), partial(self._copy_changed, plural)
             )
-            for plural in UPWARD_KINDS
+            for plural in super_state.upward
         }
         self.newest: dict[ObjectKey, bytes] = {}
         """The bytes of pods that wait to go down; read again if missing."""
@@ -68,7 +68,7 @@ class TenantState:
         of the tenant's own has that name.
         """
         plain = ObjectKey("", name)
-        if UPWARD_KINDS[plural].link is None:
+        if self.super.upward[plural].link is None:
             return plain
         other = ObjectKey("", f"{name[:200]}-{digest([self.tenant.key, name])}")
         for key in (plain, other):

@@ -14,6 +14,8 @@ from typing import Any
 
 import msgspec
 
+from vcluster.sync import Sync
+
 GROUP = "virtualcluster.dev"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
@@ -109,6 +111,7 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     nodes_mode: str = "all"
     node_selector: Mapping[str, str] = {}
     pod_security: str = "baseline"
+    sync: Sync = Sync()
 
     @property
     def bucket(self) -> str:
@@ -129,13 +132,15 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     def from_object(cls, virtual_cluster: Mapping[str, Any]) -> "Tenant":
         """The tenant that a VirtualCluster object with a filled status describes.
 
-        Raises KeyError while the operator has not given it a key and a service range.
+        Raises KeyError while the operator has not given it a key and a service range,
+        msgspec.ValidationError for options that are none.
         """
         metadata, status = virtual_cluster["metadata"], virtual_cluster["status"]
         spec = virtual_cluster.get("spec", {})
         effective = status.get("effective", {})
         nodes = effective.get("nodes") or spec.get("nodes", {})
         policy = effective.get("policy") or spec.get("policy", {})
+        sync = effective.get("sync") or {}
         scheduling = effective.get("scheduling") or spec.get("scheduling", {})
         return cls(
             key=status["tenantKey"],
@@ -147,6 +152,7 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
             nodes_mode=nodes.get("mode", "all"),
             node_selector=nodes.get("selector", {}),
             pod_security=policy.get("podSecurity", "baseline"),
+            sync=msgspec.convert(sync, Sync),
         )
 
 

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from syncer.kinds.classes import PRIORITY_CLASS, RUNTIME_CLASS, STORAGE_CLASS
 from syncer.kinds.configuration import CONFIG_MAP, SECRET
 from syncer.kinds.endpoint_slice import endpoint_slice_kind
+from syncer.kinds.ingress import INGRESS
+from syncer.kinds.ingress_class import INGRESS_CLASS
 from syncer.kinds.mirror import DownwardKind, UpwardKind
 from syncer.kinds.namespace import NAMESPACE
 from syncer.kinds.network_policy import NETWORK_POLICY
@@ -22,6 +24,7 @@ DOWNWARD: tuple[DownwardKind, ...] = (
     PERSISTENT_VOLUME_CLAIM,
     NETWORK_POLICY,
     POD_DISRUPTION_BUDGET,
+    INGRESS,
 )
 """All that need no configuration; ``downward_kinds`` has the rest as well."""
 
@@ -30,6 +33,7 @@ UPWARD: tuple[UpwardKind, ...] = (
     STORAGE_CLASS,
     PRIORITY_CLASS,
     RUNTIME_CLASS,
+    INGRESS_CLASS,
     PERSISTENT_VOLUME,
 )
 

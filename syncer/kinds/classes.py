@@ -26,7 +26,8 @@ def public_kind(
 ) -> UpwardKind:
     """A kind of which tenants see the objects labelled public, all but the ``hidden`` fields.
 
-    The ``immutable`` fields change only by deleting the object and creating it again.
+    The ``immutable`` fields change only by deleting the object and creating it again. A hidden one
+    may be inside another (``spec.parameters``).
     """
 
     def to_tenant(source: Object, _: Tenant) -> Object | None:
@@ -51,8 +52,19 @@ def _shown(source: Object, resource: Resource, hidden: tuple[str, ...]) -> Objec
         "apiVersion": resource.api_version,
         "kind": resource.kind,
         "metadata": tenant_metadata(source),
-        **{field: value for field, value in body(source).items() if field not in hidden},
+        **_without(body(source), hidden),
     }
+
+
+def _without(obj: Object, hidden: tuple[str, ...]) -> Object:
+    shown: Object = {}
+    for field, value in obj.items():
+        inside = tuple(
+            path.removeprefix(f"{field}.") for path in hidden if path.startswith(f"{field}.")
+        )
+        if field not in hidden:
+            shown[field] = _without(value, inside) if inside and isinstance(value, dict) else value
+    return shown
 
 
 def _patch(immutable: tuple[str, ...]) -> Callable[[Object, Object], list[Write]]:

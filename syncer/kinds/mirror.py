@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -12,6 +12,9 @@ from kube.resources import Resource
 from syncer.kinds.offers import Offers
 from vcluster import api
 from vcluster.api import Tenant, super_namespace
+
+if TYPE_CHECKING:
+    from syncer.kinds.pod_volumes import Reference
 
 
 class Refused(Exception):
@@ -66,6 +69,11 @@ class Link:
     """``(object, key, UID)`` → the object, naming the tenant's object of that key and UID."""
 
 
+def every_tenant(_: Tenant) -> bool:
+    """The kind is mirrored whatever the options are."""
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class DownwardKind:
     """A kind that goes from a tenant to the super cluster. All functions are pure."""
@@ -85,6 +93,15 @@ class DownwardKind:
     never later, as admission is. Raises Refused; tried again when the offers change."""
     link: Link | None = None
     """To an upward kind, which has to be shown first; ``to_tenant`` gets the mirror translated."""
+    enabled: Callable[[Tenant], bool] = every_tenant
+    """The tenant's options have this kind go down. If they no longer do, its mirrors go."""
+    by_definition: bool = False
+    """A custom resource: served only where its definition is, which may come and go. Its mirrors may
+    be somebody's data, so they stay when the option is withdrawn."""
+    hosts: Callable[[Object], frozenset[str]] | None = None
+    """The host names that an object (on either side) asks for; each has one owner among all tenants."""
+    references: "Callable[[Object, Tenant], tuple[Reference, ...]] | None" = None
+    """Of a tenant object: the on-demand objects that it uses, which go down for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +122,14 @@ class UpwardKind:
     object of that name itself, it sees this one under another name."""
     released: Callable[[Object], list[Write]] | None = None
     """Of the live tenant object: what has to be written before it can be deleted."""
+    enabled: Callable[[Tenant], bool] = every_tenant
+    """The tenant's options have this kind shown. What was shown before stays."""
+    by_definition: bool = False
+    """A custom resource: served only where its definition is, which may come and go."""
+    metadata_only: bool = False
+    """Large and rarely changed: only metadata is watched (``digest`` sees no more), the rest is read."""
+    kept: bool = False
+    """Never deleted in a tenant: the tenant's own data would go with it."""
 
 
 def digest(value: Any) -> str:

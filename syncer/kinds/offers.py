@@ -8,7 +8,10 @@ from kube.objects import Object
 DEFAULT_CLASS_ANNOTATIONS = (
     "storageclass.kubernetes.io/is-default-class",
     "storageclass.beta.kubernetes.io/is-default-class",
+    "ingressclass.kubernetes.io/is-default-class",
+    "snapshot.storage.kubernetes.io/is-default-class",
 )
+"""Each kind of class has its own; none means anything on another kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,15 +23,19 @@ class Offers:
     storage_classes: frozenset[str] = frozenset()
     default_storage_class: str = ""
     """Of the storage classes the one for claims that name none; empty: there is no such."""
+    ingress_classes: frozenset[str] = frozenset()
+    default_ingress_class: str = ""
+    snapshot_classes: frozenset[str] = frozenset()
+    default_snapshot_class: str = ""
 
 
-def default_class(storage_classes: Sequence[Object]) -> str:
-    """The name of the default among storage classes: as in Kubernetes the newest, then the first."""
+def default_class(classes: Sequence[Object]) -> str:
+    """The name of the default among classes: as in Kubernetes the newest, then the first."""
     defaults = [
-        storage_class["metadata"]
-        for storage_class in storage_classes
+        found["metadata"]
+        for found in classes
         if any(
-            (storage_class["metadata"].get("annotations") or {}).get(key) == "true"
+            (found["metadata"].get("annotations") or {}).get(key) == "true"
             for key in DEFAULT_CLASS_ANNOTATIONS
         )
     ]

@@ -49,6 +49,7 @@ def to_super(pod: Object, tenant: Tenant, offers: Offers) -> Object:
         if class_name in offers.priority_classes:
             wanted["priorityClassName"] = class_name
     refuse_runtime_class(spec.get("runtimeClassName"), offers)
+    refuse_resource_claims(spec)
     for kind in ("initContainers", "containers"):
         if kind in spec:
             wanted[kind] = [container(item, tenant) for item in spec[kind]]
@@ -106,6 +107,18 @@ def refuse_runtime_class(name: str | None, offers: Offers) -> None:
             "spec.runtimeClassName",
             "NotOffered",
             f"{name!r} is not offered here; offered: {offered}",
+        )
+
+
+def refuse_resource_claims(spec: Object) -> None:
+    """Raise Refused for devices by claim: the claims, and what the drivers need, are not mirrored."""
+    if claims := spec.get("resourceClaims"):
+        names = ", ".join(repr(claim.get("name", "")) for claim in claims)
+        raise Refused(
+            "spec.resourceClaims",
+            "NotServed",
+            f"{names}: resource claims are not known where pods run; "
+            "ask for devices by resources.limits, as in nvidia.com/gpu",
         )
 
 

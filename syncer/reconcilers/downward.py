@@ -10,6 +10,7 @@ from kube.objects import Object, ObjectKey, decode_head, decode_object, encode
 from kube.resources import NAMESPACES, SERVICE_ACCOUNTS, Resource
 from syncer.entries import Entry
 from syncer.kinds.mirror import DownwardKind, Recreate, Refused
+from syncer.reconcilers import references
 from syncer.reconcilers.messages import tell
 from syncer.runtime.workqueue import Request
 from syncer.super_state import SuperState
@@ -26,6 +27,15 @@ class Waiting(Exception):
         super().__init__(f"waits for {kind} {key}")
         self.kind = kind
         self.key = key
+
+
+class HostTaken(Refused):
+    """Somebody else holds a host that the object asks for."""
+
+    def __init__(self, host: str) -> None:
+        message = f"{host!r} is in use already, be it by a wildcard; choose another host"
+        super().__init__("spec.rules", "HostTaken", message)
+        self.host = host
 
 
 class DownwardReconciler:
@@ -48,11 +58,28 @@ class DownwardReconciler:
             if kind is None:
                 await self._pods(state, key)
             else:
-                await self._mirror(state, kind, key)
+                await self._mirror_or_withdraw(state, kind, key)
         except Waiting as waiting:
             state.usage.wait(waiting.kind, waiting.key, request)
         else:
             state.usage.settle(request)
+
+    async def _mirror_or_withdraw(
+        self, state: TenantState, kind: DownwardKind, key: ObjectKey
+    ) -> None:
+        mirror_key = state.mirror_key(kind.resource.plural, key)
+        if not kind.enabled(state.tenant):
+            mirror = self._super.mirrors[kind.resource.plural].get(mirror_key)
+            references.record(state, kind, key, None)
+            if mirror is not None and _ours(mirror, state, key) and not kind.by_definition:
+                await self._delete(kind.resource, mirror_key, mirror.uid)
+            return
+        references.record(state, kind, key, state.sources[kind.resource.plural].get(key))
+        try:
+            await self._mirror(state, kind, key)
+        finally:
+            if kind.hosts is not None:
+                self._super.hosts.release(mirror_key)
 
     async def _mirror(self, state: TenantState, kind: DownwardKind, key: ObjectKey) -> None:
         plural = kind.resource.plural
@@ -66,9 +93,13 @@ class DownwardReconciler:
         if source is not None:
             try:
                 wanted = await self._wanted(state, kind, key, source, mirror)
+                self._take_hosts(state, kind, key, mirror_key, wanted)
             except Refused as refused:
                 await tell(state, kind.resource, key, source.uid, refused.reason, str(refused))
-                if _of_predecessor(mirror, state, key, source):
+                lost = isinstance(refused, HostTaken) and self._super.hosts.holds(
+                    mirror_key, refused.host
+                )
+                if lost or _of_predecessor(mirror, state, key, source):
                     await self._remove(state, kind.resource, key, mirror_key, mirror)
                 return
         if wanted is None or source is None:
@@ -102,6 +133,22 @@ class DownwardReconciler:
         if kind.admitted is not None and mirror is None:
             wanted = kind.admitted(wanted, self._super.offers)
         return kind.to_super(wanted, state.tenant)
+
+    def _take_hosts(
+        self,
+        state: TenantState,
+        kind: DownwardKind,
+        key: ObjectKey,
+        mirror_key: ObjectKey,
+        wanted: Object | None,
+    ) -> None:
+        """Raises HostTaken; the object is asked for again when the host is free."""
+        if kind.hosts is None or wanted is None:
+            return
+        request = state.request(kind.resource.plural, key)
+        taken = self._super.hosts.taken(state.tenant.key, mirror_key, request, kind.hosts(wanted))
+        if taken:
+            raise HostTaken(taken)
 
     async def _read(self, state: TenantState, resource: Resource, key: ObjectKey) -> bytes:
         try:
@@ -192,10 +239,10 @@ class DownwardReconciler:
             state.deleted.pop(state.request(plural, key), None)
         if mirror is None or not _ours(mirror, state, key):
             return
-        if all(state.usage.knows(pod) for pod in state.pods.keys()):
+        if references.all_known(state):
             await self._delete(kind.resource, state.mirror_key(plural, key), mirror.uid)
         else:
-            # After a restart: not all pods have been looked at, so it may be in use after all.
+            # After a restart: not all that may use it has been looked at, so it may be in use after all.
             self._super.down.add_after(state.request(plural, key), 2.0)
 
     async def _remove(
@@ -207,6 +254,8 @@ class DownwardReconciler:
         mirror: Entry | None,
     ) -> None:
         state.told.pop((resource.plural, key), None)
+        if state.sources[resource.plural].get(key) is None:
+            self._super.hosts.forget(state.request(resource.plural, key))
         deleted = state.deleted.pop(state.request(resource.plural, key), "")
         if mirror is None or not _ours(mirror, state, key) or mirror.deleting:
             return

@@ -8,7 +8,7 @@ from kube.objects import Object, ObjectKey, decode_object, encode
 from kube.resources import NODES
 from syncer.entries import Entry
 from syncer.kinds.mirror import Link, Recreate, UpwardKind, Write, is_marked
-from syncer.super_state import UPWARD_KINDS, SuperState
+from syncer.super_state import SuperState
 from syncer.tenant_state import TenantState
 
 
@@ -20,7 +20,7 @@ class PublishedReconciler:
 
     async def reconcile(self, state: TenantState, plural: str, name: str) -> None:
         """An object that the tenant made itself is never touched: it has no mark of ours."""
-        kind, key = UPWARD_KINDS[plural], state.copy_key(plural, name)
+        kind, key = self._super.upward[plural], state.copy_key(plural, name)
         copy = state.copies[plural].get(key)
         if copy is not None and not copy.source_uid:
             return

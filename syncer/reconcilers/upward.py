@@ -10,7 +10,7 @@ from syncer.reconcilers.messages import tell
 from syncer.reconcilers.pod_upward import PodUpward
 from syncer.reconcilers.published import PublishedReconciler
 from syncer.runtime.workqueue import Request
-from syncer.super_state import UPWARD_KINDS, SuperState
+from syncer.super_state import SuperState
 from syncer.tenant_state import TenantState
 
 
@@ -32,7 +32,7 @@ class UpwardReconciler:
             await self._pods.reconcile(state, key)
         elif request.kind == EVENTS.plural:
             await self._event(state, key)
-        elif request.kind in UPWARD_KINDS:
+        elif request.kind in self._super.upward:
             await self._published.reconcile(state, request.kind, request.name)
         else:
             await self._status(state, self._super.downward[request.kind], key)

@@ -10,13 +10,15 @@ import msgspec
 import structlog
 
 from kube.client import Client
-from kube.errors import ApiError, Gone, ServerError, Unreachable
+from kube.errors import ApiError, Gone, NotFound, ServerError, Unreachable
 from kube.objects import Metadata, ObjectKey
 from kube.resources import Resource
 
 log = structlog.get_logger(__name__)
 
 FIRST_DELAY, LONGEST_DELAY = 0.1, 10.0
+NOT_SERVED_DELAY = 2.0
+"""Between two looks whether an optional kind is served by now, in seconds."""
 SHORT_WATCH = 1.0
 """A server that ends watches sooner than this, in seconds, is not asked again at once."""
 
@@ -35,7 +37,11 @@ class Store(Protocol):
 
 
 class Informer:
-    """One kind at one API server."""
+    """One kind at one API server.
+
+    An ``optional`` kind need not be served, and may come to be at any time: while it is not, the informer
+    counts as synced, and takes nothing for deleted.
+    """
 
     def __init__(
         self,
@@ -45,6 +51,7 @@ class Informer:
         *,
         label_selector: str = "",
         metadata_only: bool = False,
+        optional: bool = False,
         on_relist: Callable[[], None] = lambda: None,
     ) -> None:
         self._client = client
@@ -52,6 +59,7 @@ class Informer:
         self._store = store
         self._label_selector = label_selector
         self._metadata_only = metadata_only
+        self._optional = optional
         self._on_relist = on_relist
         self._watched_from = ""
         self._last_seen = b""
@@ -79,6 +87,9 @@ class Informer:
             except (ApiError, Unreachable) as error:
                 version = "" if _from_the_future(error) else self._version_seen
                 reason = str(error)
+                if self._optional and isinstance(error, NotFound):
+                    version, delay = "", NOT_SERVED_DELAY
+                    self.synced.set()
             log.info("watch interrupted", kind=self._resource.plural, reason=reason)
             await asyncio.sleep(delay * random.uniform(0.5, 1.5))
             delay = min(delay * 2, LONGEST_DELAY)

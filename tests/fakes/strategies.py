@@ -20,6 +20,7 @@ _STATUS_SUBRESOURCE = frozenset(
         "persistentvolumeclaims",
         "persistentvolumes",
         "ingresses",
+        "volumesnapshots",
         "servicecidrs",
         "virtualclusters",
     }

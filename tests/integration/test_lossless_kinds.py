@@ -14,6 +14,8 @@ from syncer.kinds import (
     configuration,
     endpoint_slice,
     event,
+    ingress,
+    ingress_class,
     namespace,
     network_policy,
     node,
@@ -136,6 +138,13 @@ DOWN = [
         "apis/policy/v1",
         "io.k8s.api.policy.v1.PodDisruptionBudget",
     ),
+    # What would serve any host is refused.
+    Case(
+        ingress.INGRESS,
+        "apis/networking.k8s.io/v1",
+        "io.k8s.api.networking.v1.Ingress",
+        overrides={"spec.defaultBackend": OMIT, "metadata.annotations": OMIT},
+    ),
 ]
 UP = [
     # What tells of other tenants is not shown; a heartbeat is the last transition.
@@ -170,6 +179,15 @@ UP = [
         frozenset({"globalDefault"}),
     ),
     Case(classes.RUNTIME_CLASS, "apis/node.k8s.io/v1", "io.k8s.api.node.v1.RuntimeClass"),
+    # The parameters name an object of the provider's.
+    Case(
+        ingress_class.INGRESS_CLASS,
+        "apis/networking.k8s.io/v1",
+        "io.k8s.api.networking.v1.IngressClass",
+        frozenset(
+            f"spec.parameters.{name}" for name in ("apiGroup", "kind", "name", "namespace", "scope")
+        ),
+    ),
     # Whose claim it is says the link. Secrets, and what they open, stay with the provider.
     Case(
         persistent_volume.PERSISTENT_VOLUME,

@@ -78,6 +78,7 @@ def every_field(super_cluster: SuperCluster) -> Object:
         {
             "dnsPolicy": "ClusterFirst",
             "hostNetwork": False,
+            "resourceClaims": OMIT,  # refused
             **{f"volumes[].projected.sources[].{field}": OMIT for field in REFUSED},
         },
     )

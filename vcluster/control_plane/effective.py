@@ -1,6 +1,6 @@
 """A tenant's spec merged with its class: it may tighten the class, never loosen it. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from vcluster import api
@@ -45,6 +45,7 @@ def effective(spec: Mapping[str, Any], virtual_cluster_class: Object | None) -> 
                 limits.get("policy", {}).get("podSecurity", "baseline"),
             )
         },
+        "sync": _sync(spec.get("sync", {}), limits.get("sync", {})),
         "scheduling": {"weight": _weight(spec.get("scheduling", {}), limits.get("scheduling", {}))},
     }
 
@@ -87,3 +88,36 @@ def _weight(wanted: Mapping[str, Any], limits: Mapping[str, Any]) -> int:
             f"{weight} is more than the class allows; it must be at most {maximum}",
         )
     return weight
+
+
+def _sync(wanted: Mapping[str, Any], limits: Mapping[str, Any]) -> Object:
+    """The options that are on; what the tenant leaves out is as the class has it."""
+    merged: Object = {}
+    for option in ("ingresses", "volumeSnapshots"):
+        allowed = limits.get(option, False)
+        if wanted.get(option) and not allowed:
+            message = "true is more than the class allows; it must be false or left out"
+            raise InvalidSpec(f"spec.sync.{option}", "LooserThanClass", message)
+        merged[option] = wanted.get(option, allowed)
+    classes = limits.get("ingressClasses", [])
+    chosen = wanted.get("ingressClasses", classes)
+    _check_chosen("spec.sync.ingressClasses", chosen, classes or chosen)
+    if classes and not chosen:
+        message = f"an empty list would allow all classes; allowed: {', '.join(classes)}"
+        raise InvalidSpec("spec.sync.ingressClasses", "LooserThanClass", message)
+    offered = {f"{one['plural']}.{one['group']}": one for one in limits.get("customResources", ())}
+    names = wanted.get("customResources", list(offered))
+    _check_chosen("spec.sync.customResources", names, offered)
+    return merged | {
+        "ingressClasses": chosen,
+        "ingressAnnotations": limits.get("ingressAnnotations", []),
+        "customResources": [offered[name] for name in names],
+    }
+
+
+def _check_chosen(field: str, chosen: Iterable[str], allowed: Collection[str]) -> None:
+    for name in chosen:
+        if name not in allowed:
+            offered = ", ".join(allowed) or "none"
+            message = f"{name!r} is not allowed by the class; allowed: {offered}"
+            raise InvalidSpec(field, "LooserThanClass", message)

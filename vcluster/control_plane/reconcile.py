@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from threading import Event
 from typing import NoReturn
 
+import msgspec
 import structlog
 
 from kube.resources import NAMESPACES, SECRETS
@@ -30,6 +31,7 @@ from vcluster.pki.authority import now
 from vcluster.pki.certificates import control_plane_certificates
 from vcluster.provisioners.process import PlacementError, ProcessProvisioner
 from vcluster.supervision import SupervisionError
+from vcluster.sync import Sync
 
 log = structlog.get_logger()
 
@@ -204,11 +206,15 @@ class Pass:
 
     def _bootstrap(self, tenant: Cluster) -> None:
         provider, record = self._provider, self._record
+        sync = msgspec.convert(record.fields["effective"].get("sync", {}), Sync)
         wanted = [
             obj
             for template in TENANT_TEMPLATES
             for obj in provider.manifests.render(
-                template, admin_group=api.ADMIN_GROUP, syncer_group=api.SYNCER_GROUP
+                template,
+                admin_group=api.ADMIN_GROUP,
+                syncer_group=api.SYNCER_GROUP,
+                sync=sync,
             )
         ]
         try:

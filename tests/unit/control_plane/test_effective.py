@@ -19,6 +19,13 @@ def test_defaults() -> None:
     assert effective({}, STANDARD) == {
         "nodes": {"mode": "all", "selector": {}},
         "policy": {"podSecurity": "baseline"},
+        "sync": {
+            "ingresses": False,
+            "ingressClasses": [],
+            "ingressAnnotations": [],
+            "volumeSnapshots": False,
+            "customResources": [],
+        },
         "scheduling": {"weight": 1},
     }
 
@@ -70,3 +77,52 @@ def test_an_unknown_class_is_named() -> None:
     with pytest.raises(InvalidSpec, match=r"spec\.className: there is no .*'gold'") as caught:
         effective({"className": "gold"}, None)
     assert caught.value.reason == "ClassNotFound"
+
+
+WIDGETS = {"group": "example.com", "version": "v1", "plural": "widgets", "kind": "Widget"}
+GADGETS = WIDGETS | {"plural": "gadgets", "kind": "Gadget"}
+
+
+def test_a_tenant_has_all_that_its_class_has_mirrored_unless_it_says_so() -> None:
+    offered = {
+        "ingresses": True,
+        "ingressClasses": ["a", "b"],
+        "ingressAnnotations": ["example.com/*"],
+        "volumeSnapshots": True,
+        "customResources": [WIDGETS, GADGETS],
+    }
+    assert effective({}, a_class(sync=offered))["sync"] == offered
+    less = {
+        "ingresses": False,
+        "ingressClasses": ["b"],
+        "volumeSnapshots": False,
+        "customResources": ["gadgets.example.com"],
+    }
+    merged = effective({"sync": less}, a_class(sync=offered))["sync"]
+    assert merged == offered | less | {"customResources": [GADGETS]}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "limits", "said"),
+    [
+        ({"ingresses": True}, {}, r"spec\.sync\.ingresses: true is more than the class allows"),
+        ({"volumeSnapshots": True}, {}, r"spec\.sync\.volumeSnapshots: true is more"),
+        ({"ingressClasses": ["c"]}, {"ingressClasses": ["a"]}, r"'c' is not allowed.*: a"),
+        ({"ingressClasses": []}, {"ingressClasses": ["a"]}, r"would allow all classes"),
+        (
+            {"customResources": ["gadgets.example.com"]},
+            {"customResources": [WIDGETS]},
+            r"spec\.sync\.customResources: 'gadgets\.example\.com'.*: widgets\.example\.com",
+        ),
+    ],
+)
+def test_no_more_is_mirrored_than_the_class_allows(
+    wanted: dict[str, Any], limits: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(InvalidSpec, match=said):
+        effective({"sync": wanted}, a_class(sync=limits))
+
+
+def test_a_class_that_narrows_nothing_lets_tenants_choose_their_ingress_classes() -> None:
+    merged = effective({"sync": {"ingressClasses": ["c"]}}, a_class(sync={"ingresses": True}))
+    assert merged["sync"]["ingressClasses"] == ["c"]

@@ -10,8 +10,17 @@ from vcluster.assets import templates_directory
 from vcluster.control_plane.apply import contains, different
 from vcluster.control_plane.manifests import Manifests
 from vcluster.control_plane.resources import APPLIED
+from vcluster.sync import CustomResource, Sync
 
 MANIFESTS = Manifests(templates_directory())
+SYNC = Sync(
+    ingresses=True,
+    volume_snapshots=True,
+    custom_resources=(
+        CustomResource("example.com", "v1", "widgets", "Widget"),
+        CustomResource("example.com", "v1", "flavors", "Flavor", "up"),
+    ),
+)
 ROOT = "control-plane/root-namespace.yaml.j2"
 
 
@@ -41,8 +50,30 @@ def test_the_root_namespace_is_marked() -> None:
 
 def test_every_bootstrap_object_is_of_a_kind_that_the_operator_applies() -> None:
     for path in (templates_directory() / "tenant").glob("*.j2"):
-        for obj in MANIFESTS.render(f"tenant/{path.name}", admin_group="a", syncer_group="s"):
+        for obj in MANIFESTS.render(
+            f"tenant/{path.name}", admin_group="a", syncer_group="s", sync=SYNC
+        ):
             assert (obj["apiVersion"], obj["kind"]) in APPLIED
+
+
+def test_the_syncer_gets_rights_for_what_the_options_mirror_and_for_no_more() -> None:
+    def given(sync: Sync) -> dict[str, set[str]]:
+        rendered = MANIFESTS.render(
+            "tenant/rbac.yaml.j2", admin_group="a", syncer_group="s", sync=sync
+        )
+        role = next(obj for obj in rendered if obj["metadata"]["name"] == "virtualcluster:syncers")
+        rights: dict[str, set[str]] = {}
+        for rule in role["rules"]:
+            for resource in rule["resources"]:
+                rights.setdefault(resource, set()).update(rule["verbs"])
+        return rights
+
+    more, standard = given(SYNC), given(Sync())
+    assert more["widgets"] == more["ingresses"] == {"get", "list", "watch"}
+    assert more["widgets/status"] == more["volumesnapshots/status"] == {"patch"}
+    assert "create" in more["flavors"]
+    optional = {"customresourcedefinitions", "flavors", "ingresses", "volumesnapshotclasses"}
+    assert not optional & standard.keys()
 
 
 @pytest.mark.parametrize(

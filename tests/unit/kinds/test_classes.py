@@ -6,11 +6,12 @@ import pytest
 
 from kube.objects import Object
 from syncer.kinds.classes import PRIORITY_CLASS, RUNTIME_CLASS, STORAGE_CLASS
+from syncer.kinds.ingress_class import INGRESS_CLASS
 from syncer.kinds.mirror import Recreate, UpwardKind, Write
 from tests.unit.kinds.builders import ACME, SUPER_UID, live, metadata
 from vcluster import api
 
-ALL = [STORAGE_CLASS, PRIORITY_CLASS, RUNTIME_CLASS]
+ALL = [STORAGE_CLASS, PRIORITY_CLASS, RUNTIME_CLASS, INGRESS_CLASS]
 PUBLIC = {api.PUBLIC_LABEL: "true"}
 
 
@@ -108,3 +109,9 @@ def test_the_digest_changes_with_what_is_shown_and_no_more(kind: UpwardKind) -> 
     assert kind.digest(source) == kind.digest(touched)
     assert kind.digest(source) != kind.digest(a_class(kind, description="new"))
     assert kind.digest(source) != kind.digest(a_class(kind, {}, description="old"))
+
+
+def test_an_ingress_class_is_shown_without_the_providers_parameters() -> None:
+    spec = {"controller": "example.com/proxy", "parameters": {"kind": "Proxy", "name": "internal"}}
+    wanted = shown(INGRESS_CLASS, a_class(INGRESS_CLASS, spec=spec))
+    assert wanted["spec"] == {"controller": "example.com/proxy"}

@@ -33,6 +33,7 @@ MINIMAL: dict[str, Object] = {
     "PersistentVolumeClaim": {"spec": {"accessModes": ["ReadWriteOnce"]}},
     "NetworkPolicy": {"spec": {"podSelector": {}}},
     "PodDisruptionBudget": {"spec": {"minAvailable": 1}},
+    "Ingress": {"spec": {"rules": [{"host": "shop.example.com"}]}},
 }
 words = st.text("abc", min_size=1, max_size=2)
 values = st.recursive(

@@ -291,3 +291,9 @@ def test_the_digest_stays_when_there_is_nothing_to_bring_down(change: Object) ->
 
 def _changed(pod: Object, change: Object) -> Object:
     return pod | {field: pod[field] | value for field, value in change.items()}
+
+
+def test_devices_by_claim_are_refused_since_the_claims_are_not_mirrored() -> None:
+    claims = [{"name": "gpu", "resourceClaimTemplateName": "one-gpu"}]
+    with pytest.raises(Refused, match=r"spec\.resourceClaims: 'gpu': .*resources\.limits"):
+        to_super(a_pod(resourceClaims=claims), ACME, OFFERS)

@@ -110,8 +110,10 @@ class World:
         self.super.create(NAMESPACES, a_namespace("tenants"))
         self.super.create(NODES, a_node())
 
-    async def add_tenant(self, name: str, spec: Object | None = None) -> TenantCluster:
-        """Do what the operator does for a tenant."""
+    async def add_tenant(
+        self, name: str, spec: Object | None = None, **sync: object
+    ) -> TenantCluster:
+        """Do what the operator does for a tenant; ``sync``: its effective options."""
         server = FakeApiServer()
         await server.start()
         virtual_cluster = {
@@ -122,13 +124,19 @@ class World:
         key = api.tenant_key(name, uid)
         self.super.create(NAMESPACES, a_namespace(key))
         self.super.create(SECRETS, _kubeconfig_secret(key, server.url))
-        status = {"tenantKey": key, "serviceCIDR": "10.101.5.0/24"}
+        status = {"tenantKey": key, "serviceCIDR": "10.101.5.0/24", "effective": {"sync": sync}}
         done = self.super.patch(
             VIRTUAL_CLUSTERS, ObjectKey("tenants", name), {"status": status}, "status"
         )
         cluster = TenantCluster(server, Tenant.from_object(done), self.super)
         self._tenants.append(cluster)
         return cluster
+
+    def set_options(self, cluster: TenantCluster, **sync: object) -> None:
+        """Do what the operator does when the options of a tenant have changed."""
+        key = ObjectKey(cluster.tenant.namespace, cluster.tenant.name)
+        status = {"effective": {"sync": sync}}
+        self.super.patch(VIRTUAL_CLUSTERS, key, {"status": status}, "status")
 
     async def start_syncer(self, patrol_seconds: float = 3600) -> None:
         """Start the syncer, and wait until it mirrors every tenant."""
