@@ -14,7 +14,7 @@ from kube.http2.transport import transport_for
 from kube.resources import EVENTS, PODS
 from syncer import metrics
 from syncer.health import HealthServer
-from syncer.kinds import downward_kinds
+from syncer.kinds import downward_kinds, optional_kinds
 from syncer.reconcilers.downward import DownwardReconciler
 from syncer.reconcilers.pod_downward import PodDownward
 from syncer.reconcilers.upward import UpwardReconciler
@@ -45,6 +45,7 @@ class App:
         self._sessions: dict[str, Session] = {}
         self._observers = {name: _Observer(name) for name in ("down", "up")}
         self._controllers = list(self._make_controllers())
+        self._optional: dict[str, Informer] = {}
         self._informers = [*self._super_informers(), *self._tenants.informers]
 
     async def run(self) -> None:
@@ -82,15 +83,16 @@ class App:
                         controller.forget(key)
             for key, (tenant, credentials) in wanted.items():
                 if key not in running:
-                    task = tasks.create_task(self._supervise(tenant))
+                    task = tasks.create_task(self._supervise(tenant, tasks))
                     running[key] = fingerprint(tenant, credentials), task
             await self._tenants.changed.wait()
 
-    async def _supervise(self, tenant: Tenant) -> None:
+    async def _supervise(self, tenant: Tenant, following: asyncio.TaskGroup) -> None:
         """Keep one tenant's session running; its failures never reach another tenant."""
         failures = 0
         while True:
             try:
+                await self._follow_options(tenant, following)
                 credentials = await self._tenants.credentials(tenant)
                 session = Session(
                     tenant, FixedCredentials(credentials), self._super, self._settings
@@ -112,6 +114,33 @@ class App:
                     observer.latest.pop(tenant.key, None)
             failures += 1
             await asyncio.sleep(backoff(failures))
+
+    async def _follow_options(self, tenant: Tenant, following: asyncio.TaskGroup) -> None:
+        """Know the super cluster's objects of all kinds that the tenant's options ask for."""
+        state = self._super
+        down, up = optional_kinds(tenant.sync)
+        for kind in down:
+            if (plural := kind.resource.plural) not in self._optional:
+                self._optional[plural] = Informer(
+                    self._client,
+                    kind.resource,
+                    state.add_downward(kind),
+                    label_selector=api.TENANT_LABEL,
+                    optional=True,
+                )
+                following.create_task(self._optional[plural].run())
+        for shown in up:
+            if (plural := shown.resource.plural) not in self._optional:
+                self._optional[plural] = Informer(
+                    self._client,
+                    shown.resource,
+                    state.add_upward(shown),
+                    metadata_only=shown.metadata_only,
+                    optional=True,
+                )
+                following.create_task(self._optional[plural].run())
+        for resource in [kind.resource for kind in down] + [kind.resource for kind in up]:
+            await self._optional[resource.plural].synced.wait()
 
     async def _report(self, tenant: Tenant, session: Session) -> None:
         """Keep the condition Syncing true to what is."""

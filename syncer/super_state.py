@@ -24,7 +24,7 @@ from kube.resources import (
 from syncer.entries import Entry, SuperPod, TenantPod, decode_super_pod, entry_decoder
 from syncer.hosts import Hosts, holder_of
 from syncer.kinds import UPWARD
-from syncer.kinds.mirror import DownwardKind
+from syncer.kinds.mirror import DownwardKind, UpwardKind
 from syncer.kinds.offers import Offers, default_class
 from syncer.runtime.store import ObjectStore
 from syncer.runtime.workqueue import Request, WorkQueue
@@ -71,19 +71,8 @@ class SuperState:
         self.up = up
         self.tenants: dict[str, TenantState] = {}
         self.pods = ObjectStore[SuperPod](decode_super_pod, self._pod_changed)
-        self.mirrors = {
-            plural: ObjectStore[Entry](
-                entry_decoder(keep_bytes=plural not in MASS_KINDS),
-                partial(self._holder_changed if kind.hosts else self._mirror_changed, plural),
-            )
-            for plural, kind in self.downward.items()
-        }
-        self.published = {
-            plural: ObjectStore[Entry](
-                entry_decoder(keep_bytes=True), partial(self._published_changed, plural)
-            )
-            for plural in self.upward
-        }
+        self.mirrors = {kind.resource.plural: self._mirrors_of(kind) for kind in kinds}
+        self.published = {kind.resource.plural: self._published_of(kind) for kind in UPWARD}
         self.events = ObjectStore[Entry](entry_decoder(keep_bytes=False), self._event_changed)
         self.newest: dict[ObjectKey, bytes] = {}
         """The bytes of super pods whose status waits to go up; read again if missing."""
@@ -95,6 +84,34 @@ class SuperState:
         self._linked_to: dict[tuple[str, str], str] = {}
         """Of objects that only one tenant may see: the super namespace of what they name."""
         self._offers: Offers | None = None
+
+    def add_downward(self, kind: DownwardKind) -> ObjectStore[Entry]:
+        """A kind that tenants' options ask for; where its mirrors are to be kept."""
+        plural = kind.resource.plural
+        self.mirrors[plural] = self._mirrors_of(kind)
+        self.downward[plural] = kind
+        for state in self.tenants.values():
+            state.add_source(kind)
+        return self.mirrors[plural]
+
+    def add_upward(self, kind: UpwardKind) -> ObjectStore[Entry]:
+        """A kind that tenants' options ask for; where its objects are to be kept."""
+        plural = kind.resource.plural
+        self.published[plural] = self._published_of(kind)
+        self.upward[plural] = kind
+        for state in self.tenants.values():
+            state.add_copy(kind)
+        return self.published[plural]
+
+    def _mirrors_of(self, kind: DownwardKind) -> ObjectStore[Entry]:
+        plural = kind.resource.plural
+        changed = self._holder_changed if kind.hosts else self._mirror_changed
+        decoder = entry_decoder(keep_bytes=plural not in MASS_KINDS)
+        return ObjectStore[Entry](decoder, partial(changed, plural))
+
+    def _published_of(self, kind: UpwardKind) -> ObjectStore[Entry]:
+        decoder = entry_decoder(keep_bytes=not kind.metadata_only)
+        return ObjectStore[Entry](decoder, partial(self._published_changed, kind.resource.plural))
 
     @property
     def offers(self) -> Offers:
@@ -119,7 +136,10 @@ class SuperState:
 
     def may_see(self, state: "TenantState", plural: str, name: str) -> bool:
         """The tenant may be shown an object of the super cluster."""
-        if self.upward[plural].link is None:
+        kind = self.upward[plural]
+        if kind.names is not None and name not in kind.names(state.tenant):
+            return False
+        if kind.link is None:
             return True
         owner = self.owner_of(self._linked_to.get((plural, name), ""))
         return owner is not None and owner[0] is state

@@ -6,7 +6,7 @@ from kube.client import Client
 from kube.objects import ObjectKey
 from kube.resources import CONFIG_MAPS, NAMESPACES, PODS
 from syncer.entries import Entry, TenantPod, decode_tenant_pod, entry_decoder, renewal_time
-from syncer.kinds.mirror import digest
+from syncer.kinds.mirror import DownwardKind, UpwardKind, digest
 from syncer.runtime.store import ObjectStore
 from syncer.runtime.workqueue import Request
 from syncer.super_state import MASS_KINDS, SuperState
@@ -27,19 +27,12 @@ class TenantState:
         self.super = super_state
         self.usage = Usage()
         self.pods = ObjectStore[TenantPod](decode_tenant_pod, self._pod_changed)
-        self.sources = {
-            plural: ObjectStore[Entry](
-                entry_decoder(keep_bytes=plural not in MASS_KINDS),
-                partial(self._source_changed, plural),
-            )
-            for plural in super_state.downward
-        }
-        self.copies = {
-            plural: ObjectStore[Entry](
-                entry_decoder(keep_bytes=True), partial(self._copy_changed, plural)
-            )
-            for plural in super_state.upward
-        }
+        self.sources: dict[str, ObjectStore[Entry]] = {}
+        self.copies: dict[str, ObjectStore[Entry]] = {}
+        for downward in super_state.downward.values():
+            self.add_source(downward)
+        for upward in super_state.upward.values():
+            self.add_copy(upward)
         self.newest: dict[ObjectKey, bytes] = {}
         """The bytes of pods that wait to go down; read again if missing."""
         self.deleted: dict[Request, str] = {}
@@ -51,6 +44,19 @@ class TenantState:
         self.renewals: dict[ObjectKey, float] = {}
         """When the tokens in a super Secret are due for renewal, in epoch seconds."""
         self.nodes_in_use: dict[str, set[ObjectKey]] = {}
+
+    def add_source(self, kind: DownwardKind) -> None:
+        """Of each kind there is a store, be it an empty one."""
+        plural = kind.resource.plural
+        decoder = entry_decoder(keep_bytes=plural not in MASS_KINDS)
+        changed = partial(self._source_changed, plural)
+        self.sources[plural] = ObjectStore[Entry](decoder, changed)
+
+    def add_copy(self, kind: UpwardKind) -> None:
+        """Of each kind there is a store, be it an empty one."""
+        decoder = entry_decoder(keep_bytes=not kind.metadata_only)
+        changed = partial(self._copy_changed, kind.resource.plural)
+        self.copies[kind.resource.plural] = ObjectStore[Entry](decoder, changed)
 
     def mirror_key(self, plural: str, key: ObjectKey) -> ObjectKey:
         """Where the mirror of the tenant's object is in the super cluster."""

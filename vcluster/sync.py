@@ -48,6 +48,12 @@ class Sync(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     custom_resources: tuple[CustomResource, ...] = ()
 
     @property
+    def shown_upward(self) -> frozenset[str]:
+        """The names of the definitions whose objects, cluster-scoped, are the provider's."""
+        own = {one.name for one in self.custom_resources if one.direction == "up"}
+        return frozenset(own | {f"volumesnapshotclasses.{SNAPSHOT_GROUP}"})
+
+    @property
     def definitions(self) -> dict[str, str]:
         """The names of the CustomResourceDefinitions that the tenant gets, and the version served."""
         wanted = {resource.name: resource.version for resource in self.custom_resources}

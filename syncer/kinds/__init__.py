@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from syncer.kinds.classes import PRIORITY_CLASS, RUNTIME_CLASS, STORAGE_CLASS
 from syncer.kinds.configuration import CONFIG_MAP, SECRET
+from syncer.kinds.custom_resource import custom_resource_down, custom_resource_up
+from syncer.kinds.definition import DEFINITION
 from syncer.kinds.endpoint_slice import endpoint_slice_kind
 from syncer.kinds.ingress import INGRESS
 from syncer.kinds.ingress_class import INGRESS_CLASS
@@ -15,6 +17,8 @@ from syncer.kinds.persistent_volume import PERSISTENT_VOLUME
 from syncer.kinds.persistent_volume_claim import PERSISTENT_VOLUME_CLAIM
 from syncer.kinds.pod_disruption_budget import POD_DISRUPTION_BUDGET
 from syncer.kinds.service import SERVICE
+from syncer.kinds.volume_snapshot import VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CLASS
+from vcluster.sync import Sync
 
 DOWNWARD: tuple[DownwardKind, ...] = (
     NAMESPACE,
@@ -44,3 +48,19 @@ def downward_kinds(denied_cidrs: Sequence[str]) -> tuple[DownwardKind, ...]:
     Raises ValueError for what is no range.
     """
     return (*DOWNWARD, endpoint_slice_kind(denied_cidrs))
+
+
+def optional_kinds(options: Sync) -> tuple[list[DownwardKind], list[UpwardKind]]:
+    """The kinds of custom resources that options ask for, in both directions."""
+    down, up = [], []
+    if options.definitions:
+        up.append(DEFINITION)
+    if options.volume_snapshots:
+        down.append(VOLUME_SNAPSHOT)
+        up.append(VOLUME_SNAPSHOT_CLASS)
+    for offered in options.custom_resources:
+        if offered.direction == "down":
+            down.append(custom_resource_down(offered))
+        else:
+            up.append(custom_resource_up(offered))
+    return down, up

@@ -1,6 +1,6 @@
 """What every mirrored object has in common: names, marks, digests, refusals, merge patches."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -126,6 +126,8 @@ class UpwardKind:
     """The tenant's options have this kind shown. What was shown before stays."""
     by_definition: bool = False
     """A custom resource: served only where its definition is, which may come and go."""
+    names: Callable[[Tenant], Container[str]] | None = None
+    """Only objects of these names are shown."""
     metadata_only: bool = False
     """Large and rarely changed: only metadata is watched (``digest`` sees no more), the rest is read."""
     kept: bool = False
@@ -225,6 +227,17 @@ def body(source: Object) -> Object:
 
 
 NOT_BODY = frozenset(("apiVersion", "kind", "metadata", "status"))
+
+
+def namespace_replaced(value: Any, tenant: Tenant, namespace: str) -> Any:
+    """What the super cluster says, with the tenant's name of a namespace wherever it is named."""
+    if isinstance(value, dict):
+        return {key: namespace_replaced(item, tenant, namespace) for key, item in value.items()}
+    if isinstance(value, list):
+        return [namespace_replaced(item, tenant, namespace) for item in value]
+    if isinstance(value, str):
+        return value.replace(super_namespace(tenant.key, namespace), namespace)
+    return value
 
 
 def merge_patch(live: Any, wanted: Any) -> Any:

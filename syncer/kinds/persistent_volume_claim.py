@@ -1,7 +1,7 @@
 """PersistentVolumeClaims: bound, provisioned and grown in the super cluster; the result goes up."""
 
 from kube.objects import Object, ObjectKey
-from kube.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES
+from kube.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, VOLUME_SNAPSHOTS
 from syncer.kinds.mirror import (
     DownwardKind,
     Link,
@@ -54,7 +54,7 @@ def to_super(claim: Object, tenant: Tenant) -> Object:
     """The super claim for a tenant's claim."""
     spec: Object = claim.get("spec") or {}
     _refuse_annotations(claim["metadata"].get("annotations") or {})
-    _refuse_source(spec)
+    _refuse_source(spec, tenant)
     if name := spec.get("volumeAttributesClassName"):
         raise Refused(
             "spec.volumeAttributesClassName",
@@ -148,8 +148,8 @@ def _refuse_annotations(annotations: Object) -> None:
             )
 
 
-def _refuse_source(spec: Object) -> None:
-    """Raise Refused for contents from anything but a claim beside this one."""
+def _refuse_source(spec: Object, tenant: Tenant) -> None:
+    """Raise Refused for contents from anything but a claim or a snapshot beside this one."""
     for field in ("dataSource", "dataSourceRef"):
         source: Object = spec.get(field) or {}
         if source.get("namespace"):
@@ -159,7 +159,10 @@ def _refuse_source(spec: Object) -> None:
                 f"{source['namespace']!r}: a claim is filled from its own namespace only; "
                 "leave the field empty",
             )
-        if source and (source.get("apiGroup") or source.get("kind") != "PersistentVolumeClaim"):
+        known = {("", "PersistentVolumeClaim")}
+        if tenant.sync.volume_snapshots:
+            known.add((VOLUME_SNAPSHOTS.group, VOLUME_SNAPSHOTS.kind))
+        if source and (source.get("apiGroup") or "", source.get("kind")) not in known:
             kind = ".".join(filter(None, (source.get("kind"), source.get("apiGroup"))))
             raise Refused(
                 f"spec.{field}",

@@ -182,6 +182,11 @@ class DownwardReconciler:
         except (Forbidden, Invalid) as error:
             await tell(state, resource, key, source.uid, "FailedMirror", error.message)
             raise
+        except NotFound:
+            if kind.by_definition:
+                message = f"objects of kind {resource.kind} are not served at present; tried again"
+                await tell(state, resource, key, source.uid, "NotServed", message)
+            raise
         self._super.mirrors[resource.plural].put(answer)
         if resource is NAMESPACES:
             await self._default_service_account(mirror_key.name)

@@ -24,27 +24,32 @@ class PublishedReconciler:
         copy = state.copies[plural].get(key)
         if copy is not None and not copy.source_uid:
             return
-        wanted = self._wanted(state, kind, name, copy)
+        wanted = await self._wanted(state, kind, name, copy)
         if wanted is None:
-            if copy is not None:
+            if copy is not None and not kind.kept:
                 await self._delete(state, kind, key, decode_object(copy.raw))
             return
         wanted = wanted | {"metadata": wanted["metadata"] | {"name": key.name}}
         if copy is None:
             await self._create(state, kind, key, name, wanted)
         else:
-            await self._update(state, kind, key, decode_object(copy.raw), wanted)
+            raw = copy.raw or await state.client.get(kind.resource, key)
+            await self._update(state, kind, key, decode_object(raw), wanted)
 
-    def _wanted(
+    async def _wanted(
         self, state: TenantState, kind: UpwardKind, name: str, copy: Entry | None
     ) -> Object | None:
-        entry = self._super.published[kind.resource.plural].get(ObjectKey("", name))
-        if entry is None:
+        key = ObjectKey("", name)
+        entry = self._super.published[kind.resource.plural].get(key)
+        if entry is None or (kind.names is not None and name not in kind.names(state.tenant)):
             return None
         used_only = kind.resource is NODES and state.tenant.nodes_mode == "used"
         if used_only and name not in state.nodes_in_use:
             return None
-        source = decode_object(entry.raw)
+        try:
+            source = decode_object(entry.raw or await self._super.client.get(kind.resource, key))
+        except NotFound:
+            return None
         shown = kind.to_tenant(source, state.tenant)
         if kind.link is None or shown is None:
             return shown

@@ -10,7 +10,7 @@ import msgspec
 import structlog
 
 from kube.client import Client
-from kube.errors import ApiError, Gone, NotFound, ServerError, Unreachable
+from kube.errors import ApiError, Forbidden, Gone, NotFound, ServerError, Unreachable
 from kube.objects import Metadata, ObjectKey
 from kube.resources import Resource
 
@@ -39,8 +39,8 @@ class Store(Protocol):
 class Informer:
     """One kind at one API server.
 
-    An ``optional`` kind need not be served, and may come to be at any time: while it is not, the informer
-    counts as synced, and takes nothing for deleted.
+    An ``optional`` kind need not be served, or to us, and may come to be at any time: while it is not,
+    the informer counts as synced, and takes nothing for deleted.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Informer:
             except (ApiError, Unreachable) as error:
                 version = "" if _from_the_future(error) else self._version_seen
                 reason = str(error)
-                if self._optional and isinstance(error, NotFound):
+                if self._optional and isinstance(error, NotFound | Forbidden):
                     version, delay = "", NOT_SERVED_DELAY
                     self.synced.set()
             log.info("watch interrupted", kind=self._resource.plural, reason=reason)

@@ -245,7 +245,8 @@ class FakeApiServer:
 
 
 def _target(resource: Resource, key: ObjectKey, subresource: str = "") -> Target:
-    return Target(resource.group, resource.version, resource.plural, *key, subresource)
+    plural = resource.plural.partition(".")[0]
+    return Target(resource.group, resource.version, plural, *key, subresource)
 
 
 def _json(code: int, value: Object, headers: dict[str, str] | None = None) -> web.Response:

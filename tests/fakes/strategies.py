@@ -23,6 +23,7 @@ _STATUS_SUBRESOURCE = frozenset(
         "volumesnapshots",
         "servicecidrs",
         "virtualclusters",
+        "widgets",  # a custom resource of tests
     }
 )
 _KEEPS_STATUS_ON_CREATE = frozenset({"nodes"})

@@ -25,6 +25,7 @@ CLUSTER_SCOPED = frozenset(
         "flowschemas",
         "prioritylevelconfigurations",
         "virtualclusterclasses",
+        "flavors",  # a custom resource of tests
     }
 )
 _KINDS = {

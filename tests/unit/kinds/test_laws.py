@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kube.objects import Object
-from syncer.kinds import UPWARD, downward_kinds
+from syncer.kinds import UPWARD, downward_kinds, optional_kinds
 from syncer.kinds.mirror import DownwardKind, UpwardKind, digest
 from tests.unit.kinds.builders import (
     ACME,
@@ -21,9 +21,21 @@ from tests.unit.kinds.builders import (
     metadata,
 )
 from vcluster import api
+from vcluster.sync import CustomResource, Sync
 
 # Pods have their own reconciler and their own tests.
-DOWN = [kind for kind in downward_kinds(["192.168.0.0/16"]) if kind.resource.plural != "pods"]
+OPTIONAL_DOWN, OPTIONAL_UP = optional_kinds(
+    Sync(
+        volume_snapshots=True,
+        custom_resources=(
+            CustomResource("example.com", "v1", "widgets", "Widget"),
+            CustomResource("example.com", "v1", "flavors", "Flavor", "up"),
+        ),
+    )
+)
+DOWN = [*downward_kinds(["192.168.0.0/16"]), *OPTIONAL_DOWN]
+# Of a definition only one version is shown, as its own tests tell.
+UP = [*UPWARD, *(kind for kind in OPTIONAL_UP if not kind.kept)]
 MINIMAL: dict[str, Object] = {
     "Namespace": a_namespace(),
     "Service": a_service(),
@@ -33,6 +45,8 @@ MINIMAL: dict[str, Object] = {
     "PersistentVolumeClaim": {"spec": {"accessModes": ["ReadWriteOnce"]}},
     "NetworkPolicy": {"spec": {"podSelector": {}}},
     "PodDisruptionBudget": {"spec": {"minAvailable": 1}},
+    "VolumeSnapshot": {"spec": {"source": {"persistentVolumeClaimName": "data"}}},
+    "Widget": {"spec": {"size": 1}},
     "Ingress": {"spec": {"rules": [{"host": "shop.example.com"}]}},
 }
 words = st.text("abc", min_size=1, max_size=2)
@@ -59,7 +73,7 @@ def test_a_field_that_the_syncer_does_not_know_goes_down(kind: DownwardKind, nov
     assert {field: wanted[field] for field in novel} == novel
 
 
-@pytest.mark.parametrize("kind", UPWARD, ids=lambda kind: kind.resource.kind)
+@pytest.mark.parametrize("kind", UP, ids=lambda kind: kind.resource.kind)
 @settings(max_examples=20)
 @given(novel=unknown)
 def test_a_field_that_the_syncer_does_not_know_goes_up(kind: UpwardKind, novel: Object) -> None:
@@ -88,7 +102,7 @@ def test_one_patch_brings_the_mirror_to_what_is_wanted(
     assert {field: result.get(field) for field in after} == after
 
 
-@pytest.mark.parametrize("kind", UPWARD, ids=lambda kind: kind.resource.kind)
+@pytest.mark.parametrize("kind", UP, ids=lambda kind: kind.resource.kind)
 @settings(max_examples=20)
 @given(before=unknown, after=unknown)
 def test_the_digest_changes_when_and_only_when_the_tenant_sees_another_object(
@@ -99,7 +113,7 @@ def test_the_digest_changes_when_and_only_when_the_tenant_sees_another_object(
     assert (kind.digest(one) == kind.digest(other)) == same
 
 
-@pytest.mark.parametrize("kind", UPWARD, ids=lambda kind: kind.resource.kind)
+@pytest.mark.parametrize("kind", UP, ids=lambda kind: kind.resource.kind)
 @settings(max_examples=20)
 @given(before=unknown, after=unknown)
 def test_the_writes_bring_the_tenants_copy_to_what_is_wanted(

@@ -1,0 +1,83 @@
+"""VolumeSnapshots of the tenant's claims, by option; the provider's classes of them."""
+
+from dataclasses import replace
+
+from kube.objects import Object
+from kube.resources import VOLUME_SNAPSHOT_CLASSES, VOLUME_SNAPSHOTS
+from syncer.kinds.classes import public_kind
+from syncer.kinds.mirror import (
+    DownwardKind,
+    Refused,
+    Write,
+    body,
+    merge_patch,
+    metadata_patch,
+    namespace_replaced,
+    super_metadata,
+    with_digest,
+)
+from syncer.kinds.offers import Offers
+from vcluster.api import Tenant
+
+
+def admitted(snapshot: Object, offers: Offers) -> Object:
+    """The snapshot with a class. Raises Refused for one that is not offered."""
+    spec: Object = snapshot.get("spec") or {}
+    name = spec.get("volumeSnapshotClassName") or offers.default_snapshot_class
+    if name in offers.snapshot_classes:
+        return snapshot | {"spec": spec | {"volumeSnapshotClassName": name}}
+    said = f"{name!r} is not offered here" if name else "it names no class, and none is the default"
+    offered = ", ".join(sorted(offers.snapshot_classes)) or "none"
+    raise Refused("spec.volumeSnapshotClassName", "NotOffered", f"{said}; offered: {offered}")
+
+
+def to_super(snapshot: Object, tenant: Tenant) -> Object:
+    """The super VolumeSnapshot for a tenant's."""
+    source: Object = (snapshot.get("spec") or {}).get("source") or {}
+    if content := source.get("volumeSnapshotContentName"):
+        raise Refused(
+            "spec.source.volumeSnapshotContentName",
+            "ForeignSource",
+            f"{content!r} is not known to be yours; name a claim in persistentVolumeClaimName",
+        )
+    wanted = {
+        "apiVersion": VOLUME_SNAPSHOTS.api_version,
+        "kind": VOLUME_SNAPSHOTS.kind,
+        "metadata": super_metadata(snapshot, tenant),
+        **body(snapshot),
+    }
+    return with_digest(wanted)
+
+
+def patch(live: Object, wanted: Object) -> Object | None:
+    """What differs beside the spec: that says how the snapshot was taken, once for all."""
+    have, want = ({**body(obj), "spec": None} for obj in (live, wanted))
+    change: Object = merge_patch(have, want) or {}
+    if metadata := metadata_patch(live, wanted):
+        change["metadata"] = metadata
+    return change or None
+
+
+def to_tenant(mirror: Object, snapshot: Object, tenant: Tenant) -> list[Write]:
+    """The status, with the tenant's name of the namespace in messages."""
+    namespace = snapshot["metadata"]["namespace"]
+    given = namespace_replaced(mirror.get("status") or {}, tenant, namespace)
+    status = merge_patch(snapshot.get("status") or {}, given)
+    return [Write("status", {"status": status})] if given and status else []
+
+
+VOLUME_SNAPSHOT = DownwardKind(
+    resource=VOLUME_SNAPSHOTS,
+    to_super=to_super,
+    patch=patch,
+    to_tenant=to_tenant,
+    admitted=admitted,
+    enabled=lambda tenant: tenant.sync.volume_snapshots,
+    by_definition=True,
+)
+# The parameters name secrets of the provider's.
+VOLUME_SNAPSHOT_CLASS = replace(
+    public_kind(VOLUME_SNAPSHOT_CLASSES, immutable=("driver",), hidden=("parameters",)),
+    enabled=lambda tenant: tenant.sync.volume_snapshots,
+    by_definition=True,
+)
