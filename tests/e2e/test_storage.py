@@ -107,16 +107,19 @@ def storage(local: LocalSystem) -> Iterator[Cluster]:
         storage_class("by-hand", PUBLIC),
         storage_class("by-hand-late", PUBLIC, **late),
         storage_class("internal", {}),
+        storage_class("of-fixed-size", PUBLIC, allowVolumeExpansion=False),
     )
     yield provider
     provider.kubectl("delete", "pv", "-l", "test=storage", "--wait=false")
-    provider.kubectl("delete", "storageclass", "by-hand", "by-hand-late", "internal")
+    provider.kubectl(
+        "delete", "storageclass", "by-hand", "by-hand-late", "internal", "of-fixed-size"
+    )
 
 
 @pytest.fixture
 def tenant(storage: Cluster, team_a: TenantCluster) -> Iterator[TenantCluster]:
     """A tenant that sees the classes; no claim is left behind."""
-    for name in ("by-hand", "by-hand-late"):
+    for name in ("by-hand", "by-hand-late", "of-fixed-size"):
         wait_for(f"class {name} is shown", partial(team_a.get, "storageclass", name))
     yield team_a
     team_a.kubectl("delete", "pvc", "--all", "--wait=false")
@@ -187,6 +190,17 @@ def test_a_claim_grows(storage: Cluster, tenant: TenantCluster) -> None:
     tenant.kubectl("delete", "pvc", "growing", "--timeout=60s")
 
 
+def test_a_claim_of_a_class_that_forbids_it_does_not_grow(
+    storage: Cluster, tenant: TenantCluster
+) -> None:
+    storage.apply(volume("fixed", "of-fixed-size"))
+    tenant.apply(claim("fixed", "of-fixed-size"))
+    wait_for("it is bound", partial(phase, tenant, "pvc", "fixed", "Bound"))
+    patch = f'{{"spec":{{"resources":{{"requests":{{"storage":"{GROWN}"}}}}}}}}'
+    assert "forbidden" in tenant.kubectl("patch", "pvc", "fixed", "-p", patch, check=False)
+    tenant.kubectl("delete", "pvc", "fixed", "--timeout=60s")
+
+
 def test_an_ephemeral_volume_is_one_claim_and_goes_with_its_pod(
     storage: Cluster, tenant: TenantCluster
 ) -> None:
@@ -235,7 +249,7 @@ def test_only_offered_classes_can_be_used_and_a_later_offer_counts(
     storage.apply(volume("private", "internal"))
     tenant.apply(claim("greedy", "internal"), claim("classless", None), claim("empty", ""))
     for name in ("greedy", "classless", "empty"):
-        assert "offered: by-hand, by-hand-late" in told(tenant, name, "NotOffered")
+        assert "offered: by-hand, by-hand-late, of-fixed-size" in told(tenant, name, "NotOffered")
     # A claim that calls itself bound would be given any volume that it names.
     forged = claim("forged", "by-hand", volumeName="private")
     forged["metadata"]["annotations"] = {"pv.kubernetes.io/bind-completed": "yes"}

@@ -107,6 +107,54 @@ def test_a_pod_waits_for_its_secret_and_says_so(local: LocalSystem, team_a: Tena
     team_a.kubectl("delete", "secret", "later", "unused")
 
 
+def test_the_pull_secrets_of_pod_and_service_account_go_down(
+    local: LocalSystem, team_a: TenantCluster
+) -> None:
+    for name in ("of-the-account", "of-the-pod"):
+        team_a.kubectl(
+            "create", "secret", "docker-registry", name,
+            "--docker-server=registry.example.com", "--docker-username=u", "--docker-password=p",
+        )  # fmt: skip
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "puller"}}
+    account["imagePullSecrets"] = [{"name": "of-the-account"}]
+    own = pod("own-pull", imagePullSecrets=[{"name": "of-the-pod"}])
+    team_a.apply(account)
+    team_a.apply(own, pod("account-pull", serviceAccountName="puller"))
+    namespace = team_a.super_namespace()
+    for name, secret in (("own-pull", "of-the-pod"), ("account-pull", "of-the-account")):
+        team_a.kubectl("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=60s")
+        below = local.super.get("pod", name, namespace) or {}
+        assert below["spec"]["imagePullSecrets"] == [{"name": secret}]
+        found = local.super.get("secret", secret, namespace) or {}
+        assert found["type"] == "kubernetes.io/dockerconfigjson"
+    team_a.kubectl("delete", "pod", "own-pull", "account-pull")
+    team_a.kubectl("delete", "secret", "of-the-pod", "of-the-account")
+
+
+def test_endpoints_of_a_service_without_selector_go_down(
+    local: LocalSystem, team_a: TenantCluster
+) -> None:
+    outside = service("outside")
+    del outside["spec"]["selector"]
+    endpoint_slice = {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"name": "outside-1", "labels": {"kubernetes.io/service-name": "outside"}},
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": ["203.0.113.7"]}],
+        "ports": [{"port": 5432}],
+    }
+    team_a.apply(outside, endpoint_slice)
+    namespace = team_a.super_namespace()
+    below = wait_for(
+        "the slice is down", partial(local.super.get, "endpointslice", "outside-1", namespace)
+    )
+    assert below["endpoints"][0]["addresses"] == ["203.0.113.7"]
+    assert below["metadata"]["labels"]["kubernetes.io/service-name"] == "outside"
+    team_a.kubectl("delete", "service/outside", "endpointslice/outside-1")
+    wait_for("it is gone", lambda: not local.super.get("endpointslice", "outside-1", namespace))
+
+
 def test_what_may_change_on_a_pod_changes_below(local: LocalSystem, team_a: TenantCluster) -> None:
     container = {"name": "main", "image": "one", "resources": {"requests": {"cpu": "100m"}}}
     team_a.apply(pod("changing", containers=[container]))

@@ -183,6 +183,48 @@ def test_wrong_specs_are_refused_at_admission(
         super_cluster.cluster.create(VIRTUAL_CLUSTERS, a_virtual_cluster(name, "default", **spec))
 
 
+WIDGETS = {"group": "example.com", "version": "v1", "plural": "widgets", "kind": "Widget"}
+
+
+@pytest.mark.parametrize(
+    ("sync", "said"),
+    [
+        ({"customResources": [WIDGETS | {"group": "apps"}]}, "customResources.0..group"),
+        ({"customResources": [WIDGETS | {"group": "networking.k8s.io"}]}, "Kubernetes' own kinds"),
+        (
+            {"customResources": [WIDGETS | {"direction": "sideways"}]},
+            "customResources.0..direction",
+        ),
+        ({"customResources": [WIDGETS, WIDGETS]}, "Duplicate"),
+        (
+            {"customResources": [WIDGETS | {"references": [{"path": "a.b", "kind": "Secret"}]}]},
+            "references.0..path",
+        ),
+        (
+            {
+                "customResources": [
+                    WIDGETS
+                    | {"direction": "up", "references": [{"path": "spec.a", "kind": "Secret"}]}
+                ]
+            },
+            "leave them out with direction up",
+        ),
+        ({"ingressAnnotations": ["*"]}, "ingressAnnotations.0."),
+    ],
+)
+def test_wrong_options_of_a_class_are_refused_at_admission(
+    super_cluster: SuperCluster, sync: dict[str, Any], said: str
+) -> None:
+    wrong = {
+        "apiVersion": api.API_VERSION,
+        "kind": "VirtualClusterClass",
+        "metadata": {"name": "wrong"},
+        "spec": {"sync": sync},
+    }
+    with pytest.raises(ApiError, match=said):
+        super_cluster.cluster.create(VIRTUAL_CLUSTER_CLASSES, wrong)
+
+
 def test_what_only_the_class_forbids_is_a_condition_with_the_fields_path(
     super_cluster: SuperCluster, operator: OperatorProcess
 ) -> None:
