@@ -10,6 +10,7 @@ import msgspec
 import structlog
 
 from kube.client import Client
+from kube.errors import Forbidden, NotFound
 from kube.objects import ObjectKey
 from kube.resources import EVENTS, PODS, Resource
 from syncer import metrics
@@ -36,8 +37,13 @@ _decode_status = msgspec.json.Decoder(_Status).decode
 async def everything(state: TenantState) -> None:
     """Compare all kinds of one tenant."""
     for plural, downward in list(state.super.downward.items()):
-        if downward.enabled(state.tenant):
+        if not downward.enabled(state.tenant):
+            continue
+        try:
             await kind(state, plural)
+        except (Forbidden, NotFound):
+            if not downward.by_definition:
+                raise  # else one of the two sides does not serve it at present
     await pods(state)
     for plural, upward in list(state.super.upward.items()):
         if not upward.enabled(state.tenant):

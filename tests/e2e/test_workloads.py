@@ -115,8 +115,12 @@ def test_the_pull_secrets_of_pod_and_service_account_go_down(
             "create", "secret", "docker-registry", name,
             "--docker-server=registry.example.com", "--docker-username=u", "--docker-password=p",
         )  # fmt: skip
-    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "puller"}}
-    account["imagePullSecrets"] = [{"name": "of-the-account"}]
+    account = {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": {"name": "puller"},
+        "imagePullSecrets": [{"name": "of-the-account"}],
+    }
     own = pod("own-pull", imagePullSecrets=[{"name": "of-the-pod"}])
     team_a.apply(account)
     team_a.apply(own, pod("account-pull", serviceAccountName="puller"))

@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
+import pytest
+
 from kube.client import Client
 from kube.objects import ObjectKey, decode_head
 from kube.resources import CONFIG_MAPS
@@ -51,9 +53,11 @@ class Mirror:
 
 
 @contextlib.asynccontextmanager
-async def informed(client: Client, mirror: Mirror, **options: str) -> AsyncIterator[Informer]:
+async def informed(
+    client: Client, mirror: Mirror, labels: str = "", *, optional: bool = False
+) -> AsyncIterator[Informer]:
     """An informer that runs."""
-    informer = Informer(client, CONFIG_MAPS, mirror, label_selector=options.get("labels", ""))
+    informer = Informer(client, CONFIG_MAPS, mirror, label_selector=labels, optional=optional)
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(informer.run())
         async with asyncio.timeout(5):
@@ -196,6 +200,32 @@ async def test_a_server_that_hangs_is_asked_again(apiserver: FakeApiServer) -> N
         apiserver.thaw()
         await eventually(lambda: mirror.agrees_with(apiserver), "the store agrees")
     await impatient.close()
+
+
+@pytest.mark.parametrize("answer", [Answer(404, "NotFound"), Answer(403, "Forbidden")])
+async def test_an_optional_kind_that_is_not_served_is_empty_until_it_is(
+    apiserver: FakeApiServer, client: Client, answer: Answer
+) -> None:
+    apiserver.create(CONFIG_MAPS, a_config_map())
+    unserved = apiserver.script.add_for_good("LIST", "configmaps", answer)
+    mirror = Mirror()
+    async with informed(client, mirror, optional=True):
+        assert not mirror.versions
+        unserved.remove()
+        await eventually(lambda: mirror.agrees_with(apiserver), "it is noticed")
+
+
+async def test_an_optional_kind_that_goes_takes_nothing_for_deleted(
+    apiserver: FakeApiServer, client: Client
+) -> None:
+    apiserver.create(CONFIG_MAPS, a_config_map())
+    apiserver.script.add("WATCH", "configmaps", CutWatch(after_events=1))
+    mirror = Mirror()
+    async with informed(client, mirror, optional=True):
+        unserved = apiserver.script.add_for_good("*", "configmaps", Answer(404, "NotFound"))
+        apiserver.create(CONFIG_MAPS, a_config_map("other"))
+        await eventually(lambda: unserved.hits >= 2, "it is found missing")
+        assert len(mirror.versions) == 2
 
 
 def _first_page(server: FakeApiServer) -> bytes:

@@ -5,6 +5,7 @@ import pytest
 from kube.objects import ObjectKey
 from kube.resources import NAMESPACES, PODS, SERVICES
 from tests.builders import a_namespace, a_pod, a_service
+from tests.fakes.faults import Answer
 from tests.fakes.waiting import eventually
 from tests.unit.syncer.world import TenantCluster, World
 from vcluster import api
@@ -104,3 +105,15 @@ async def test_a_patrol_of_what_is_in_step_writes_nothing(
     before, seen = lists(), writes()
     await eventually(lambda: lists() >= before + 3, "there were two whole patrols")
     assert writes() == seen
+
+
+async def test_a_type_that_is_missing_holds_no_patrol_up(world: World) -> None:
+    offered = {"group": "example.com", "version": "v1", "plural": "widgets", "kind": "Widget"}
+    acme = await world.add_tenant("acme", customResources=[offered])
+    for server in (world.super, acme.server):
+        server.script.add_for_good("*", "/widgets", Answer(404, "NotFound"))
+    await world.start_syncer(patrol_seconds=0.1)
+    acme.server.create(PODS, a_pod())
+    await acme.runs(WEB)
+    world.super.lose(PODS, acme.mirror_key(WEB))
+    await acme.gone_everywhere(PODS, WEB)
