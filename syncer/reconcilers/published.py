@@ -27,21 +27,27 @@ class PublishedReconciler:
         wanted = await self._wanted(state, kind, name, copy)
         if wanted is None:
             if copy is not None and not kind.kept:
-                await self._delete(state, kind, key, decode_object(copy.raw))
+                await self._delete(state, kind, key, await self._live(state, kind, key, copy))
             return
         wanted = wanted | {"metadata": wanted["metadata"] | {"name": key.name}}
         if copy is None:
             await self._create(state, kind, key, name, wanted)
         else:
-            raw = copy.raw or await state.client.get(kind.resource, key)
-            await self._update(state, kind, key, decode_object(raw), wanted)
+            live = await self._live(state, kind, key, copy)
+            await self._update(state, kind, key, live, wanted)
+
+    async def _live(
+        self, state: TenantState, kind: UpwardKind, key: ObjectKey, copy: Entry
+    ) -> Object:
+        """The tenant's copy; of a large kind it has to be read."""
+        return decode_object(copy.raw or await state.client.get(kind.resource, key))
 
     async def _wanted(
         self, state: TenantState, kind: UpwardKind, name: str, copy: Entry | None
     ) -> Object | None:
         key = ObjectKey("", name)
         entry = self._super.published[kind.resource.plural].get(key)
-        if entry is None or (kind.names is not None and name not in kind.names(state.tenant)):
+        if entry is None:
             return None
         used_only = kind.resource is NODES and state.tenant.nodes_mode == "used"
         if used_only and name not in state.nodes_in_use:

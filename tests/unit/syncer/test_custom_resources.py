@@ -6,14 +6,14 @@ import pytest
 
 from kube.objects import Object, ObjectKey
 from kube.resources import (
-    CONFIG_MAPS,
     CUSTOM_RESOURCE_DEFINITIONS,
     SECRETS,
+    SERVICES,
     VOLUME_SNAPSHOT_CLASSES,
     VOLUME_SNAPSHOTS,
     Resource,
 )
-from tests.builders import a_config_map
+from tests.builders import a_service
 from tests.fakes.apiserver import FakeApiServer
 from tests.fakes.faults import Answer, Fault
 from tests.fakes.waiting import eventually
@@ -58,7 +58,8 @@ def unserved(server: FakeApiServer, plural: str) -> Fault:
 
 @pytest.fixture
 async def world_of_types(world: World) -> World:
-    for resource in (WIDGETS, FLAVORS):
+    others = Resource("example.com", "v1", "gadgets", "Gadget")
+    for resource in (WIDGETS, FLAVORS, others):
         world.super.create(CUSTOM_RESOURCE_DEFINITIONS, a_definition(resource))
     await world.start_syncer()
     return world
@@ -75,6 +76,8 @@ async def test_the_type_its_objects_their_status_and_what_they_name(world_of_typ
     acme, other = await a_tenant(world, **OPTIONS), await a_tenant(world, "other")
     await eventually(lambda: acme.server.get(CUSTOM_RESOURCE_DEFINITIONS, NAME), "the type is up")
     assert not other.server.objects(CUSTOM_RESOURCE_DEFINITIONS)
+    read = {call.name for call in world.super.script.calls("GET", "customresourcedefinitions")}
+    assert read <= {"widgets.example.com", "flavors.example.com"}, "others are not even read"
     acme.server.create(WIDGETS, a_widget(secretName="key"))
     await acme.goes_down(WIDGETS, ONE)
     secret = ObjectKey("default", "key")
@@ -117,9 +120,10 @@ async def test_a_type_that_is_missing_holds_nothing_up_and_is_noticed_when_it_co
 
 
 async def test_a_type_that_leaves_the_super_cluster_leaves_the_tenants_objects(
-    world_of_types: World,
+    world: World,
 ) -> None:
-    world = world_of_types
+    world.super.create(CUSTOM_RESOURCE_DEFINITIONS, a_definition(WIDGETS))
+    await world.start_syncer()
     acme = await a_tenant(world, **OPTIONS)
     await eventually(lambda: acme.server.get(CUSTOM_RESOURCE_DEFINITIONS, NAME), "the type is up")
     unserved(world.super, "widgets")
@@ -127,19 +131,28 @@ async def test_a_type_that_leaves_the_super_cluster_leaves_the_tenants_objects(
     acme.server.create(WIDGETS, a_widget())
     event = await acme.told("NotServed")
     assert "Widget" in event["message"]
-    await a_flavor_is_up(world, acme)  # it was looked at after the deletion
+    world.super.create(CUSTOM_RESOURCE_DEFINITIONS, a_definition(FLAVORS))
+    later = ObjectKey("", "flavors.example.com")
+    await eventually(
+        lambda: acme.server.get(CUSTOM_RESOURCE_DEFINITIONS, later),
+        "what happened after the deletion is up",
+    )
     assert acme.server.get(CUSTOM_RESOURCE_DEFINITIONS, NAME), "its deletion would delete them all"
 
 
 async def test_an_option_that_is_withdrawn_deletes_nothing(world_of_types: World) -> None:
     world = world_of_types
     acme = await a_tenant(world, **OPTIONS)
+    await a_tenant(world, "other", **OPTIONS)
     acme.server.create(WIDGETS, a_widget())
     await acme.goes_down(WIDGETS, ONE)
-    world.set_options(acme)
-    acme.server.create(CONFIG_MAPS, a_config_map())
-    await world.kill_syncer()
-    await world.start_syncer()
+    sessions = len(acme.server.script.calls("LIST", "services"))
+    world.set_options(acme, customResources=[])
+    await eventually(
+        lambda: len(acme.server.script.calls("LIST", "services")) > sessions, "a new session"
+    )
+    acme.server.create(SERVICES, a_service(clusterIP="10.101.5.20"))
+    await acme.goes_down(SERVICES, ObjectKey("default", "web"))
     assert acme.mirror(WIDGETS, ONE)
     assert acme.server.get(CUSTOM_RESOURCE_DEFINITIONS, NAME)
     world.set_options(acme, **OPTIONS)

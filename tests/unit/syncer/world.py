@@ -133,7 +133,7 @@ class World:
         return cluster
 
     def set_options(self, cluster: TenantCluster, **sync: object) -> None:
-        """Do what the operator does when the options of a tenant have changed."""
+        """Do what the operator does when these options of a tenant have changed."""
         key = ObjectKey(cluster.tenant.namespace, cluster.tenant.name)
         status = {"effective": {"sync": sync}}
         self.super.patch(VIRTUAL_CLUSTERS, key, {"status": status}, "status")
