@@ -67,6 +67,13 @@ SYNCER_USER, SYNCER_GROUP = "virtualcluster:syncer", "virtualcluster:syncers"
 CONTROLLER_MANAGER_USER = "system:kube-controller-manager"
 KUBELET_CLIENT_USER = "kube-apiserver-kubelet-client"
 
+MANAGED_BY_LABEL, MANAGED_BY = "app.kubernetes.io/managed-by", "virtualcluster"
+"""On what the operator installs into a tenant as an ordinary workload, and may remove again."""
+
+DNS_INDEX = 10
+"""Which address of its service range a tenant's DNS has: the tenth, by custom."""
+DNS_IMAGE = "coredns/coredns:1.15.0"
+
 ROOT_CA_CONFIG_MAP = "kube-root-ca.crt"
 MIRRORED_ROOT_CA_CONFIG_MAP = "virtualcluster-root-ca.crt"
 """The tenant's ``kube-root-ca.crt`` in its super namespace: the super cluster publishes its own."""
@@ -93,6 +100,7 @@ class Condition(StrEnum):
     DATASTORE_READY = "DatastoreReady"
     CONTROL_PLANE_READY = "ControlPlaneReady"
     BOOTSTRAPPED = "Bootstrapped"
+    DNS_INSTALLED = "DNSInstalled"
     SYNCING = "Syncing"
     """Written by the syncer: its session with this tenant runs."""
 
@@ -122,8 +130,8 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def dns_address(self) -> str:
-        """The address reserved for ``kube-system/kube-dns``: the tenth of the range, by custom."""
-        return service_address(self.service_cidr, 10)
+        """The address reserved for ``kube-system/kube-dns``."""
+        return service_address(self.service_cidr, DNS_INDEX)
 
     @classmethod
     def from_object(cls, virtual_cluster: Mapping[str, Any]) -> "Tenant":

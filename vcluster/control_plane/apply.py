@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from concurrent.futures import Executor
 from typing import Any
 
+from vcluster import api
 from vcluster.api import Object
 from vcluster.control_plane.cluster import Cluster
 from vcluster.control_plane.resources import APPLIED
@@ -32,6 +33,25 @@ def converge(cluster: Cluster, wanted: Iterable[Object], executor: Executor) -> 
         return f"{obj['kind']}/{metadata['name']}"
 
     return [changed for changed in executor.map(one, wanted) if changed]
+
+
+def remove(cluster: Cluster, unwanted: Iterable[Object]) -> list[str]:
+    """Delete those objects that carry our label; which they were, as ``Kind/name``. Raises ApiError."""
+    removed = []
+    for obj in unwanted:
+        metadata = obj["metadata"]
+        resource = APPLIED[obj["apiVersion"], obj["kind"]]
+        live = cluster.get(resource, metadata["name"], metadata.get("namespace", ""))
+        if live is None or not _is_ours(live):
+            continue
+        namespace, uid = metadata.get("namespace", ""), live["metadata"]["uid"]
+        cluster.delete(resource, metadata["name"], namespace, uid)
+        removed.append(f"{obj['kind']}/{metadata['name']}")
+    return removed
+
+
+def _is_ours(live: Object) -> bool:
+    return bool(live["metadata"].get("labels", {}).get(api.MANAGED_BY_LABEL) == api.MANAGED_BY)
 
 
 def different(live: Iterable[Object], wanted: Iterable[Object]) -> list[Object]:

@@ -46,6 +46,10 @@ def effective(spec: Mapping[str, Any], virtual_cluster_class: Object | None) -> 
             )
         },
         "scheduling": {"weight": _weight(spec.get("scheduling", {}), limits.get("scheduling", {}))},
+        "dns": {
+            "enabled": bool(spec.get("dns", {}).get("enabled", True)),
+            "image": limits.get("dns", {}).get("image", api.DNS_IMAGE),
+        },
     }
 
 

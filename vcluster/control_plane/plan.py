@@ -34,6 +34,11 @@ class Plan:
         return f"https://{self.placement.address}:{self.placement.ports[KUBE_APISERVER]}"
 
     @property
+    def dns_address(self) -> str:
+        """The tenant's address of ``kube-system/kube-dns``."""
+        return api.service_address(self.service_cidr, api.DNS_INDEX)
+
+    @property
     def kubernetes_address(self) -> str:
         """The tenant's address of ``default/kubernetes``."""
         return api.service_address(self.service_cidr, 1)

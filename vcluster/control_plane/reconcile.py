@@ -39,6 +39,7 @@ POLL_SECONDS = 0.1
 STILL_WANTED_SECONDS = 1.0
 
 TENANT_TEMPLATES = ("tenant/rbac.yaml.j2", "tenant/flow-control.yaml.j2")
+DNS_TEMPLATE = "tenant/dns.yaml.j2"
 
 
 class NotReady(Exception):
@@ -84,6 +85,8 @@ class Pass:
         with Readiness(plan) as readiness:
             self._wait_until_ready(readiness)
             self._bootstrap(readiness.tenant)
+            self._record.write()
+            self._dns(readiness.tenant, plan)
         self._record.write()
 
     def _validate(self) -> bool:
@@ -220,6 +223,30 @@ class Pass:
         if written:
             log.info("bootstrap objects written", tenant=self._key, objects=written)
         record.set(Condition.BOOTSTRAPPED, True, "Applied", "Roles and flow control are in place")
+
+    def _dns(self, tenant: Cluster, plan: Plan) -> None:
+        """Not needed for Ready: a cluster without names is one that can be used, and looked at."""
+        provider, record = self._provider, self._record
+        # Of an earlier version's status, while the spec is invalid, it may be missing.
+        wanted = record.fields["effective"].get("dns", {"enabled": True, "image": api.DNS_IMAGE})
+        objects = provider.manifests.render(
+            DNS_TEMPLATE, address=plan.dns_address, image=wanted["image"]
+        )
+        try:
+            if not wanted["enabled"]:
+                changed = apply.remove(tenant, objects[1:])
+                record.set(Condition.DNS_INSTALLED, False, "Disabled", "spec.dns.enabled is false")
+            else:
+                # Its namespace first; the rest needs no order.
+                changed = apply.converge(tenant, objects[:1], provider.executor)
+                changed += apply.converge(tenant, objects[1:], provider.executor)
+                record.set(Condition.DNS_INSTALLED, True, "Applied", "CoreDNS is installed")
+        except (ApiError, Unreachable) as error:
+            record.set(Condition.DNS_INSTALLED, False, "TenantRefused", str(error))
+            record.write()
+            raise NotReady(str(error)) from error
+        if changed:
+            log.info("cluster DNS changed", tenant=self._key, objects=changed)
 
     def _still_wanted(self) -> None:
         metadata = self._metadata

@@ -1,9 +1,12 @@
 """The kinds that the operator itself creates or reads, beyond those that are mirrored."""
 
 from kube.resources import (
+    CONFIG_MAPS,
     NAMESPACES,
     SECRETS,
+    SERVICE_ACCOUNTS,
     SERVICE_CIDRS,
+    SERVICES,
     Resource,
 )
 from vcluster import api
@@ -23,6 +26,7 @@ CLUSTER_ROLES = Resource(_RBAC, "v1", "clusterroles", "ClusterRole", namespaced=
 CLUSTER_ROLE_BINDINGS = Resource(
     _RBAC, "v1", "clusterrolebindings", "ClusterRoleBinding", namespaced=False
 )
+DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment")
 FLOW_SCHEMAS = Resource(_FLOW_CONTROL, "v1", "flowschemas", "FlowSchema", namespaced=False)
 PRIORITY_LEVELS = Resource(
     _FLOW_CONTROL,
@@ -37,7 +41,11 @@ APPLIED = {
     for resource in (
         NAMESPACES,
         SECRETS,
+        CONFIG_MAPS,
+        SERVICES,
+        SERVICE_ACCOUNTS,
         SERVICE_CIDRS,
+        DEPLOYMENTS,
         CLUSTER_ROLES,
         CLUSTER_ROLE_BINDINGS,
         FLOW_SCHEMAS,

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vcluster import api
 from vcluster.control_plane.effective import NODES_MODES, POD_SECURITY, InvalidSpec, effective
 
 STANDARD: dict[str, Any] = {"spec": {}}
@@ -20,6 +21,7 @@ def test_defaults() -> None:
         "nodes": {"mode": "all", "selector": {}},
         "policy": {"podSecurity": "baseline"},
         "scheduling": {"weight": 1},
+        "dns": {"enabled": True, "image": api.DNS_IMAGE},
     }
 
 
