@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vcluster import api
 from vcluster.control_plane.effective import NODES_MODES, POD_SECURITY, InvalidSpec, effective
 
 STANDARD: dict[str, Any] = {"spec": {}}
@@ -18,7 +19,7 @@ def a_class(**spec: Any) -> dict[str, Any]:
 def test_defaults() -> None:
     assert effective({}, STANDARD) == {
         "nodes": {"mode": "all", "selector": {}},
-        "policy": {"podSecurity": "baseline"},
+        "policy": {"podSecurity": "baseline", "deniedTaints": list(api.CONTROL_PLANE_TAINTS)},
         "scheduling": {"weight": 1},
     }
 
