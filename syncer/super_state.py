@@ -240,6 +240,10 @@ class SuperState:
                 for key in state.sources[plural].keys():
                     if self.mirrors[plural].get(state.mirror_key(plural, key)) is None:
                         self.down.add(state.request(plural, key))
+        for state in self.tenants.values():
+            for key in state.pods.keys():
+                if self.pods.get(state.mirror_key(PODS.plural, key)) is None:
+                    self.down.add(state.request(PODS.plural, key))
 
     def _event_changed(
         self, key: ObjectKey, before: Entry | None, after: Entry | None, raw: bytes, own: bool

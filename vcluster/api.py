@@ -74,6 +74,15 @@ DNS_INDEX = 10
 """Which address of its service range a tenant's DNS has: the tenth, by custom."""
 DNS_IMAGE = "coredns/coredns:1.15.0"
 
+CONTROL_PLANE_TAINTS = (
+    "node-role.kubernetes.io/control-plane",
+    "node-role.kubernetes.io/master",
+)
+"""The taints of nodes that run the super cluster itself."""
+
+REFUSED_CONDITION = f"{PREFIX}Refused"
+"""On a tenant's pod that may not run in the super cluster: why."""
+
 ROOT_CA_CONFIG_MAP = "kube-root-ca.crt"
 MIRRORED_ROOT_CA_CONFIG_MAP = "virtualcluster-root-ca.crt"
 """The tenant's ``kube-root-ca.crt`` in its super namespace: the super cluster publishes its own."""
@@ -105,6 +114,29 @@ class Condition(StrEnum):
     """Written by the syncer: its session with this tenant runs."""
 
 
+class ResourceRule(msgspec.Struct, frozen=True, rename="camel"):
+    """What containers must say of their requests or limits, by the names of resources."""
+
+    required: tuple[str, ...] = ()
+    defaults: Mapping[str, str] = {}
+    """Given to containers that say nothing."""
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What a tenant's pods may do, as in ``status.effective.policy``; the defaults are safe."""
+
+    pod_security: str = "baseline"
+    """The Pod Security Standard: privileged, baseline or restricted."""
+    registries: tuple[str, ...] = ()
+    """Where images may come from: a registry, or a path in one; empty: from anywhere."""
+    denied_taints: tuple[str, ...] = CONTROL_PLANE_TAINTS
+    """The keys of taints that no pod may tolerate."""
+    requests: ResourceRule = ResourceRule()
+    limits: ResourceRule = ResourceRule()
+    active_deadline_seconds: int | None = None
+    """How long a pod may run at most, and does if it does not say how long."""
+
+
 class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     """What the syncer must know of a tenant to translate its objects."""
 
@@ -116,7 +148,9 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     weight: int = 1
     nodes_mode: str = "all"
     node_selector: Mapping[str, str] = {}
-    pod_security: str = "baseline"
+    runtime_class: str = ""
+    """All pods run with this RuntimeClass; empty: with the one that they name."""
+    policy: Policy = Policy()
 
     @property
     def bucket(self) -> str:
@@ -137,7 +171,8 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     def from_object(cls, virtual_cluster: Mapping[str, Any]) -> "Tenant":
         """The tenant that a VirtualCluster object with a filled status describes.
 
-        Raises KeyError while the operator has not given it a key and a service range.
+        Raises KeyError while the operator has not given it a key and a service range,
+        msgspec.ValidationError for a policy that is none.
         """
         metadata, status = virtual_cluster["metadata"], virtual_cluster["status"]
         spec = virtual_cluster.get("spec", {})
@@ -154,7 +189,8 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
             weight=scheduling.get("weight", 1),
             nodes_mode=nodes.get("mode", "all"),
             node_selector=nodes.get("selector", {}),
-            pod_security=policy.get("podSecurity", "baseline"),
+            runtime_class=scheduling.get("runtimeClassName", ""),
+            policy=msgspec.convert(policy, Policy),
         )
 
 

@@ -9,11 +9,12 @@ from kube.resources import PODS
 from syncer.entries import SuperPod, TenantPod
 from syncer.kinds.mirror import Refused
 from syncer.kinds.pod import mutable_digest, pod_marks, to_super
+from syncer.kinds.pod_policy import admitted, refuse_changes
 from syncer.kinds.pod_update import patches
 from syncer.kinds.pod_volumes import references
 from syncer.reconcilers import tokens
 from syncer.reconcilers.downward import Waiting, require_namespace
-from syncer.reconcilers.messages import tell
+from syncer.reconcilers.messages import no_longer_refused, refuse, tell
 from syncer.super_state import SuperState
 from syncer.tenant_state import TenantState
 from vcluster import api
@@ -68,11 +69,12 @@ class PodDownward:
             return
         await self._forget_predecessor(state, key, source.uid)
         try:
-            wanted = to_super(pod, state.tenant, self._super.offers)
+            wanted = admitted(to_super(pod, state.tenant, self._super.offers), state.tenant)
         except Refused as refused:
             state.usage.record(key, ())
-            await tell(state, PODS, key, source.uid, refused.reason, str(refused))
+            await refuse(state, key, pod, refused)
             return
+        await no_longer_refused(state, key, pod)
         state.usage.record(key, references(pod))
         await self._send(state, key, mirror_key, source, pod, wanted)
 
@@ -194,18 +196,22 @@ class PodDownward:
     ) -> None:
         live = decode_object(await self._super.client.get(PODS, mirror_key))
         marks = {api.DIGEST_ANNOTATION: digest, **pod_marks(pod)}
-        refused: Forbidden | Invalid | None = None
+        refused: Forbidden | Invalid | Refused | None = None
         for patch in patches(live, pod, state.tenant, self._super.offers):
             body = patch.body
             if not patch.subresource and refused is None:
                 annotations = body["metadata"].get("annotations", {}) | marks
                 body = body | {"metadata": body["metadata"] | {"annotations": annotations}}
+            # One refused part (a debug container, say) must not hold back the others.
             try:
+                refuse_changes(live, body, state.tenant)
                 answer = await self._super.client.patch(
                     PODS, mirror_key, Patch.STRATEGIC, encode(body), patch.subresource
                 )
+            except Refused as error:
+                await tell(state, PODS, key, source.uid, error.reason, str(error))
+                refused = error
             except (Forbidden, Invalid) as error:
-                # One refused part (a debug container, say) must not hold back the others.
                 await tell(state, PODS, key, source.uid, "FailedMirror", error.message)
                 refused = error
             else:

@@ -15,7 +15,7 @@ import structlog
 from kube.resources import NAMESPACES, SECRETS
 from vcluster import api
 from vcluster.api import Condition, Object
-from vcluster.control_plane import apply, credentials, service_range
+from vcluster.control_plane import apply, credentials, front_door, service_range
 from vcluster.control_plane.cluster import ApiError, Cluster, Unreachable
 from vcluster.control_plane.components import COMPONENTS
 from vcluster.control_plane.effective import InvalidSpec, effective, kubernetes_version
@@ -38,7 +38,6 @@ READY_SECONDS = 20.0
 POLL_SECONDS = 0.1
 STILL_WANTED_SECONDS = 1.0
 
-TENANT_TEMPLATES = ("tenant/rbac.yaml.j2", "tenant/flow-control.yaml.j2")
 DNS_TEMPLATE = "tenant/dns.yaml.j2"
 
 
@@ -207,12 +206,11 @@ class Pass:
 
     def _bootstrap(self, tenant: Cluster) -> None:
         provider, record = self._provider, self._record
+        values = front_door.values(record.fields["effective"])
         wanted = [
             obj
-            for template in TENANT_TEMPLATES
-            for obj in provider.manifests.render(
-                template, admin_group=api.ADMIN_GROUP, syncer_group=api.SYNCER_GROUP
-            )
+            for template in front_door.TEMPLATES
+            for obj in provider.manifests.render(template, **values)
         ]
         try:
             written = apply.converge(tenant, wanted, provider.executor)
@@ -222,7 +220,9 @@ class Pass:
             raise NotReady(str(error)) from error
         if written:
             log.info("bootstrap objects written", tenant=self._key, objects=written)
-        record.set(Condition.BOOTSTRAPPED, True, "Applied", "Roles and flow control are in place")
+        record.set(
+            Condition.BOOTSTRAPPED, True, "Applied", "Roles, flow control and policy are in place"
+        )
 
     def _dns(self, tenant: Cluster, plan: Plan) -> None:
         """Not needed for Ready: a cluster without names is one that can be used, and looked at."""

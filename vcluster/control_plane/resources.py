@@ -35,6 +35,21 @@ PRIORITY_LEVELS = Resource(
     "PriorityLevelConfiguration",
     namespaced=False,
 )
+_ADMISSION = "admissionregistration.k8s.io"
+ADMISSION_POLICIES = Resource(
+    _ADMISSION,
+    "v1",
+    "validatingadmissionpolicies",
+    "ValidatingAdmissionPolicy",
+    namespaced=False,
+)
+ADMISSION_POLICY_BINDINGS = Resource(
+    _ADMISSION,
+    "v1",
+    "validatingadmissionpolicybindings",
+    "ValidatingAdmissionPolicyBinding",
+    namespaced=False,
+)
 
 APPLIED = {
     (resource.api_version, resource.kind): resource
@@ -50,6 +65,8 @@ APPLIED = {
         CLUSTER_ROLE_BINDINGS,
         FLOW_SCHEMAS,
         PRIORITY_LEVELS,
+        ADMISSION_POLICIES,
+        ADMISSION_POLICY_BINDINGS,
     )
 }
 """What a template may create, by ``apiVersion`` and ``kind``."""

@@ -19,7 +19,7 @@ def a_class(**spec: Any) -> dict[str, Any]:
 def test_defaults() -> None:
     assert effective({}, STANDARD) == {
         "nodes": {"mode": "all", "selector": {}},
-        "policy": {"podSecurity": "baseline"},
+        "policy": {"podSecurity": "baseline", "deniedTaints": list(api.CONTROL_PLANE_TAINTS)},
         "scheduling": {"weight": 1},
         "dns": {"enabled": True, "image": api.DNS_IMAGE},
     }
