@@ -1,6 +1,7 @@
 """The kinds that the operator itself creates or reads, beyond those that are mirrored."""
 
 from kube.resources import (
+    CONFIG_MAPS,
     NAMESPACES,
     SECRETS,
     SERVICE_CIDRS,
@@ -35,6 +36,7 @@ PRIORITY_LEVELS = Resource(
 APPLIED = {
     (resource.api_version, resource.kind): resource
     for resource in (
+        CONFIG_MAPS,
         NAMESPACES,
         SECRETS,
         SERVICE_CIDRS,
