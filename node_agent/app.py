@@ -44,14 +44,14 @@ class App:
         ]
         self._limits = Limits(settings.connections, settings.tenant_connections)
         backend = self._real(credentials) if settings.node else self._simulated()
-        self._server = Server(settings, self._authorities, backend, self._limits, self._not_ready)
+        self._server = Server(settings, self._authorities, backend, self._limits, self.problems)
 
     async def run(self) -> None:
         """Serve tenants until cancelled."""
         settings = self._settings
         try:
             async with (
-                health_server(settings, self._not_ready, self._refresh_metrics),
+                health_server(settings, self.problems, self._refresh_metrics),
                 asyncio.TaskGroup() as tasks,
             ):
                 for informer in self._informers:
@@ -80,7 +80,13 @@ class App:
     def _simulated(self) -> Backend:
         return SimulatedBackend(AskedPods(self._client))
 
-    def _not_ready(self) -> list[str]:
+    @property
+    def port(self) -> int:
+        """Where tenants' API servers are served; 0 until then."""
+        return self._server.port
+
+    def problems(self) -> list[str]:
+        """Why it cannot serve yet, in words; empty: it can."""
         if all(informer.synced.is_set() for informer in self._informers):
             return []
         return ["the node agent does not know the super cluster's pods yet"]
