@@ -108,8 +108,8 @@ class Server:
         try:
             tenant = self._authorities.tenant_of(certificate, _now())
         except Unauthenticated as error:
-            await _turn_away(stream)
             _log_refusal(HTTPStatus.UNAUTHORIZED, str(error), peer)
+            await _turn_away(stream)
             return
         self._strangers.pop(_current_task(), None)
         request: Request | None = None

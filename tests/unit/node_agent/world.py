@@ -68,9 +68,13 @@ class World:
             await eventually_so(known, f"the agent knows {tenant.key}")
 
     async def connect(
-        self, client: KeyPair | None, receive_buffer: int = 0
+        self, client: KeyPair | None
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A TLS connection, with a certificate or without."""
+        return await self.open(self.context(client))
+
+    def context(self, client: KeyPair | None) -> ssl.SSLContext:
+        """For a client with a certificate or without."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations(cadata=self.authority.certificate.decode())
         if client is not None:
@@ -78,9 +82,13 @@ class World:
                 file.write(client.certificate + client.key)
                 file.flush()
                 context.load_cert_chain(file.name)
-        return await asyncio.open_connection(
-            "127.0.0.1", self.app.port, ssl=context, limit=receive_buffer or 2**16
-        )
+        return context
+
+    async def open(
+        self, context: ssl.SSLContext
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A TLS connection to the agent."""
+        return await asyncio.open_connection("127.0.0.1", self.app.port, ssl=context)
 
     async def ask(
         self,
