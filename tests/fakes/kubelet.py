@@ -132,6 +132,7 @@ class FakeKubelet:
             await self.more_logs.wait()
             writer.write(chunk)
             await writer.drain()
+            await asyncio.sleep(0)  # others want to write too
 
     async def _echo(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, protocol: str
