@@ -49,6 +49,8 @@ SCHEDULING_GATES_ANNOTATION = f"{PREFIX}scheduling-gates"
 """On super pods: which scheduling gates came from the tenant; others belong to the super cluster."""
 EXPIRES_ANNOTATION = f"{PREFIX}expires"
 """On super token Secrets: when the token must be renewed (RFC 3339)."""
+NODE_AGENT_ANNOTATION = f"{PREFIX}node-agent"
+"""On super nodes whose agent is not at the node's own address and the usual port: ``host:port``."""
 OWNER_NAMESPACE_ANNOTATION = f"{PREFIX}virtualcluster-namespace"
 OWNER_NAME_ANNOTATION = f"{PREFIX}virtualcluster-name"
 OWNER_UID_ANNOTATION = f"{PREFIX}virtualcluster-uid"
@@ -82,6 +84,16 @@ CONTROL_PLANE_TAINTS = (
 
 REFUSED_CONDITION = f"{PREFIX}Refused"
 """On a tenant's pod that may not run in the super cluster: why."""
+
+# What a node agent is told of a tenant: the ConfigMap of the root namespace with the authorities that
+# sign the tenant's client certificates, PEM. Public, so that no agent needs to read a Secret.
+CLIENT_CA_CONFIG_MAP = "virtualcluster-client-ca"
+CLIENT_CA_KEY = "ca.crt"
+CLIENT_CA_COMPONENT = "client-ca"
+
+NODE_AGENT_PORT = 10550
+NODE_AGENT_ADDRESS_TYPE = "NodeAgent"
+"""Among a virtual node's addresses: where its agent is, if not at the node's own."""
 
 ROOT_CA_CONFIG_MAP = "kube-root-ca.crt"
 MIRRORED_ROOT_CA_CONFIG_MAP = "virtualcluster-root-ca.crt"

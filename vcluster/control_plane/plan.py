@@ -12,6 +12,8 @@ from vcluster.provisioners.workload import Placement
 KUBE_APISERVER = "kube-apiserver"
 KUBE_CONTROLLER_MANAGER = "kube-controller-manager"
 
+NODE_AGENT_AUTHORITY = "node-agent-ca"
+
 GARBAGE_COLLECTION = {"GOGC": "30"}
 """A third less memory for one percent of a core (measured; docs/performance.md)."""
 
@@ -27,6 +29,8 @@ class Plan:
     credentials: Credentials
     etcd_endpoints: str
     etcd_authority: bytes
+    node_agent_authority: bytes = b""
+    """Signs the node agents' serving certificates; empty: there are no node agents."""
 
     @property
     def server(self) -> str:

@@ -26,6 +26,7 @@ from vcluster.control_plane.resources import VIRTUAL_CLUSTER_CLASSES, VIRTUAL_CL
 from vcluster.control_plane.secrets import credentials_of, secrets_of
 from vcluster.control_plane.status import StatusRecord
 from vcluster.datastore.shared import DatastoreError, SharedDatastore
+from vcluster.pki import certificates
 from vcluster.pki.authority import now
 from vcluster.pki.certificates import control_plane_certificates
 from vcluster.provisioners.process import PlacementError, ProcessProvisioner
@@ -61,6 +62,8 @@ class Provider:
     """For what can be done at once; never runs whole passes."""
     service_pool: str
     stopping: Event
+    node_agent_authority: bytes = b""
+    """Signs the node agents' serving certificates, PEM; empty: there are no node agents."""
 
 
 class Pass:
@@ -165,6 +168,7 @@ class Pass:
             credentials=credentials.complete(key, found, wanted, authority, now()),
             etcd_endpoints=provider.datastore.endpoints,
             etcd_authority=authority.certificate,
+            node_agent_authority=provider.node_agent_authority,
         )
         # On disk before anything uses them: a crash before the Secrets are written loses no key.
         provider.provisioner.save(key, backup_files(plan.credentials))
@@ -184,9 +188,26 @@ class Pass:
         written = apply.apply_all(provider.cluster, changed, provider.executor)
         if written:
             log.info("secrets written", tenant=plan.key, secrets=written)
+        self._publish(plan)
         record.fields["serviceCIDR"] = plan.service_cidr
         record.fields["endpoint"] = plan.server
         record.fields["kubeconfigSecret"] = api.ADMIN_KUBECONFIG_SECRET
+
+    def _publish(self, plan: Plan) -> None:
+        """Tell the node agents who signs this tenant's clients."""
+        provider = self._provider
+        wanted = provider.manifests.render(
+            "control-plane/client-ca.yaml.j2",
+            key=plan.key,
+            name=api.CLIENT_CA_CONFIG_MAP,
+            component=api.CLIENT_CA_COMPONENT,
+            data={
+                api.CLIENT_CA_KEY: plan.credentials[
+                    certificates.CLUSTER_AUTHORITY
+                ].certificate.decode()
+            },
+        )
+        apply.converge(provider.cluster, wanted, provider.executor)
 
     def _wait_until_ready(self, readiness: Readiness) -> None:
         record = self._record

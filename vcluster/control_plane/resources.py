@@ -54,6 +54,7 @@ ADMISSION_POLICY_BINDINGS = Resource(
 APPLIED = {
     (resource.api_version, resource.kind): resource
     for resource in (
+        CONFIG_MAPS,
         NAMESPACES,
         SECRETS,
         CONFIG_MAPS,

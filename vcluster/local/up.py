@@ -117,7 +117,8 @@ class _Bringing:
             if self._options.kubeconfig:
                 return []
             objects.apply_simulation(cluster)
-            return objects.apply_nodes(cluster, self._options)
+            node_agent = f"{ADDRESS}:{self._state.ports[components.NODE_AGENT]}"
+            return objects.apply_nodes(cluster, self._options, node_agent)
         finally:
             cluster.close()
 
@@ -127,7 +128,7 @@ class _Bringing:
             self._wait("all nodes are ready", partial(objects.nodes_ready, cluster, nodes))
             cluster.close()
             self._say(f"{len(nodes)} nodes ready")
-        for service in components.SERVICES:
+        for service in components.MODULES:
             if service in self._wanted:
                 self._wait(f"{service} is ready", partial(serves, self._state, service))
                 self._say(f"{service} ready")
@@ -153,7 +154,7 @@ class _Bringing:
 
 
 def serves(state: State, service: str) -> bool:
-    """Whether operator or syncer say that they are ready, on the port in their file."""
+    """Whether operator, syncer or node agent say that they are ready, on the port in their file."""
     try:
         port = int(state.port_file(service).read_text())
         # S310: the address is our own constant.

@@ -83,6 +83,9 @@ def provider(settings: Settings, cluster: Cluster) -> Provider:
         executor=ThreadPoolExecutor(8, "step"),
         service_pool=settings.service_pool,
         stopping=Event(),
+        node_agent_authority=(
+            Path(settings.node_agent_ca).read_bytes() if settings.node_agent_ca else b""
+        ),
     )
 
 

@@ -1,0 +1,116 @@
+"""The kubelet behind us: one connection for each request, as an identity of the super cluster."""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+
+from kube.connection import Credentials, CredentialSource
+from node_agent.http1 import parse_response, read_head, request_head
+from node_agent.settings import Settings
+from node_agent.streams import Closed, TlsStream, prepare
+
+CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 30.0
+"""Until the head of the kubelet's answer: it may have to ask its API server who we are."""
+
+
+class KubeletFailed(Exception):
+    """The kubelet does not answer as it should; the message is for the provider, not for tenants."""
+
+
+class Kubelet:
+    """Connections to one kubelet; its certificate is checked against the given authorities."""
+
+    def __init__(self, settings: Settings, credentials: CredentialSource) -> None:
+        self._endpoint = settings.kubelet_endpoint
+        self._name = settings.kubelet_name or settings.node
+        self._authorities = Path(settings.kubelet_ca)
+        self._source = credentials
+        self._stalled_seconds = settings.stalled_seconds
+        self._used: tuple[Credentials, bytes] | None = None
+        self._context: ssl.SSLContext | None = None
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[TlsStream]:
+        """An open connection, closed in the end. Raises KubeletFailed."""
+        stream: TlsStream | None = None
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                stream = await self._connect()
+                await stream.handshake()
+        except (OSError, ValueError, TimeoutError, Closed) as error:
+            if stream is not None:
+                stream.close()
+            raise KubeletFailed(f"no connection: {error or type(error).__name__}") from error
+        try:
+            yield stream
+        finally:
+            stream.close()
+
+    @property
+    def authorization(self) -> list[tuple[str, str]]:
+        """The header that says who we are, where the certificate does not."""
+        token = self._source.current().token
+        return [("Authorization", f"Bearer {token}")] if token else []
+
+    async def get(self, path: str, limit: int) -> bytes:
+        """The whole body that the kubelet answers with. Raises KubeletFailed."""
+        headers = [("Host", self._name), ("Accept", "*/*"), *self.authorization]
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS), self.connection() as stream:
+                # HTTP/1.0: the body comes in one piece and ends with the connection.
+                await stream.write(request_head("GET", path, "HTTP/1.0", headers))
+                head, begin = await read_head(stream)
+                response = parse_response(head)
+                if response.status != 200:
+                    raise KubeletFailed(f"{path}: status {response.status}")
+                body = bytearray(begin)
+                while piece := await stream.read():
+                    body += piece
+                    if len(body) > limit:
+                        raise KubeletFailed(f"{path}: more than {limit} bytes")
+                return bytes(body)
+        except (Closed, TimeoutError) as error:
+            raise KubeletFailed(f"{path}: {error or 'no whole answer in time'}") from error
+
+    async def _connect(self) -> TlsStream:
+        context = self._current_context()
+        family = socket.AF_INET6 if ":" in self._endpoint[0] else socket.AF_INET
+        plain = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            prepare(plain)
+            await asyncio.get_running_loop().sock_connect(plain, self._endpoint)
+            tls = context.wrap_socket(
+                plain,
+                server_hostname=self._name,
+                do_handshake_on_connect=False,
+                suppress_ragged_eofs=False,
+            )
+        except BaseException:
+            plain.close()
+            raise
+        return TlsStream(tls, tls, self._stalled_seconds, lambda: _farewell(tls))
+
+    def _current_context(self) -> ssl.SSLContext:
+        """As our credentials and the kubelet's authorities are now."""
+        wanted = (self._source.current(), self._authorities.read_bytes())
+        if self._context is None or self._used is None or self._used != wanted:
+            credentials, authorities = wanted
+            for_kubelet = msgspec.structs.replace(
+                credentials, server="https://kubelet", ca=authorities
+            )
+            self._context = for_kubelet.ssl_context()
+            assert self._context is not None
+            self._used = wanted
+        return self._context
+
+
+def _farewell(tls: ssl.SSLSocket) -> None:
+    with contextlib.suppress(ssl.SSLError, OSError, ValueError):
+        tls.unwrap()
