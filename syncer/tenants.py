@@ -11,8 +11,9 @@ import structlog
 from kube.client import Client, Patch
 from kube.connection import Credentials, InvalidKubeconfig, load_kubeconfig
 from kube.errors import ApiError, NotFound, Unreachable
-from kube.objects import ObjectKey, decode_object, encode
+from kube.objects import Object, ObjectKey, decode_object, encode
 from kube.resources import SECRETS, Resource
+from syncer.admission.figures import Figures
 from syncer.entries import Entry, entry_decoder
 from syncer.runtime.informer import Informer
 from syncer.runtime.store import ObjectStore
@@ -31,7 +32,7 @@ class Tenants:
         self._client = client
         self.changed = asyncio.Event()
         """Set when the answer of ``wanted`` or of ``credentials`` may be another one."""
-        self._told: dict[str, tuple[int, str, str]] = {}
+        self._told: dict[str, tuple[int, str, str, Object | None]] = {}
         self._objects = ObjectStore[Entry](entry_decoder(keep_bytes=True), self._note)
         self._secrets = ObjectStore[Entry](entry_decoder(keep_bytes=False), self._note)
         self.informers = (
@@ -68,14 +69,20 @@ class Tenants:
             raise InvalidKubeconfig(f"Secret {key} has no key {api.KUBECONFIG_KEY!r}") from error
         return load_kubeconfig(data)
 
-    async def report(self, tenant: Tenant, *, syncing: bool, reason: str, message: str) -> None:
-        """Write the condition Syncing of the VirtualCluster; a failure is left to the next report."""
+    async def report(
+        self, tenant: Tenant, *, syncing: bool, reason: str, message: str, quota: Figures | None
+    ) -> None:
+        """Write the condition Syncing of the VirtualCluster and what is used of its quota.
+
+        A failure is left to the next report.
+        """
         key = ObjectKey(tenant.namespace, tenant.name)
         entry = self._objects.get(key)
         if entry is None or entry.uid != tenant.uid:
             self._told.pop(tenant.key, None)
             return
-        told = entry.version, reason, message
+        used = quota._asdict() if quota else None
+        told = entry.version, reason, message, used
         if self._told.get(tenant.key) == told:
             return
         wanted = {
@@ -84,11 +91,13 @@ class Tenants:
             "reason": reason,
             "message": message,
         }
-        live = decode_object(entry.raw).get("status", {}).get("conditions") or ()
-        for condition in live:
+        status = decode_object(entry.raw).get("status", {})
+        for condition in status.get("conditions") or ():
             if condition["type"] != wanted["type"]:
                 continue
-            if all(condition.get(field) == value for field, value in wanted.items()):
+            if status.get("quota") == used and all(
+                condition.get(field) == value for field, value in wanted.items()
+            ):
                 self._told[tenant.key] = told
                 return
             if condition["status"] == wanted["status"]:
@@ -98,7 +107,7 @@ class Tenants:
             "apiVersion": api.API_VERSION,
             "kind": "VirtualCluster",
             "metadata": {"name": tenant.name, "namespace": tenant.namespace, "uid": tenant.uid},
-            "status": {"conditions": [wanted]},
+            "status": {"conditions": [wanted]} | ({"quota": used} if used else {}),
         }
         try:
             await self._client.patch(VIRTUAL_CLUSTERS, key, Patch.APPLY, encode(body), "status")

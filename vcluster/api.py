@@ -47,6 +47,16 @@ SERVICE_ACCOUNT_ANNOTATION = f"{PREFIX}service-account"
 """On super pods: the tenant's name of the service account, for the downward API."""
 SCHEDULING_GATES_ANNOTATION = f"{PREFIX}scheduling-gates"
 """On super pods: which scheduling gates came from the tenant; others belong to the super cluster."""
+GANG_MARK_ANNOTATION = f"{PREFIX}gang-id"
+"""On super pods: the gang that the tenant's pod belongs to."""
+DEVICES_ANNOTATION = f"{PREFIX}devices"
+"""On super pods: the extended resources that the pod asks for, white-space separated."""
+GANG_ANNOTATION = f"{PREFIX}gang"
+"""A tenant puts it on pods that go down together: any name."""
+GANG_SIZE_ANNOTATION = f"{PREFIX}gang-size"
+"""Beside GANG_ANNOTATION: how many pods the gang takes to begin."""
+TENANT_KEYS = frozenset({GANG_ANNOTATION, GANG_SIZE_ANNOTATION})
+"""The keys under our prefix that a tenant may use."""
 EXPIRES_ANNOTATION = f"{PREFIX}expires"
 """On super token Secrets: when the token must be renewed (RFC 3339)."""
 OWNER_NAMESPACE_ANNOTATION = f"{PREFIX}virtualcluster-namespace"
@@ -66,6 +76,11 @@ ADMIN_USER, ADMIN_GROUP = "virtualcluster:admin", "virtualcluster:admins"
 SYNCER_USER, SYNCER_GROUP = "virtualcluster:syncer", "virtualcluster:syncers"
 CONTROLLER_MANAGER_USER = "system:kube-controller-manager"
 KUBELET_CLIENT_USER = "kube-apiserver-kubelet-client"
+
+QUOTA_CONFIG_MAP = "virtualcluster-quota"
+"""In a tenant's ``kube-system``: what it uses of its quota. Written by the syncer."""
+STORAGE_CLASS_QUOTA_SUFFIX = ".storageclass.storage.k8s.io/"
+"""In a key of a quota: between a storage class and what is limited of it."""
 
 ROOT_CA_CONFIG_MAP = "kube-root-ca.crt"
 MIRRORED_ROOT_CA_CONFIG_MAP = "virtualcluster-root-ca.crt"
@@ -109,6 +124,8 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     nodes_mode: str = "all"
     node_selector: Mapping[str, str] = {}
     pod_security: str = "baseline"
+    quota: Mapping[str, str] = {}
+    """What all its super namespaces may hold together, by the keys of ResourceQuota."""
 
     @property
     def bucket(self) -> str:
@@ -137,6 +154,7 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
         nodes = effective.get("nodes") or spec.get("nodes", {})
         policy = effective.get("policy") or spec.get("policy", {})
         scheduling = effective.get("scheduling") or spec.get("scheduling", {})
+        quota = effective.get("quota") or spec.get("quota", {})
         return cls(
             key=status["tenantKey"],
             name=metadata["name"],
@@ -147,6 +165,7 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
             nodes_mode=nodes.get("mode", "all"),
             node_selector=nodes.get("selector", {}),
             pod_security=policy.get("podSecurity", "baseline"),
+            quota={key: str(value) for key, value in (quota.get("hard") or {}).items()},
         )
 
 

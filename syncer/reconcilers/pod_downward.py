@@ -6,6 +6,7 @@ from kube.client import Patch
 from kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
 from kube.objects import Object, ObjectKey, decode_object, encode
 from kube.resources import PODS
+from syncer.admission.admission import Candidate
 from syncer.entries import SuperPod, TenantPod
 from syncer.kinds.mirror import Refused
 from syncer.kinds.pod import mutable_digest, pod_marks, to_super
@@ -14,6 +15,7 @@ from syncer.kinds.pod_volumes import references
 from syncer.reconcilers import tokens
 from syncer.reconcilers.downward import Waiting, require_namespace
 from syncer.reconcilers.messages import tell
+from syncer.reconcilers.pod_admission import PodAdmission
 from syncer.super_state import SuperState
 from syncer.tenant_state import TenantState
 from vcluster import api
@@ -26,6 +28,7 @@ class PodDownward:
 
     def __init__(self, super_state: SuperState) -> None:
         self._super = super_state
+        self._admission = PodAdmission(super_state)
 
     async def reconcile(self, state: TenantState, key: ObjectKey) -> None:
         """Bring the super pod to what the tenant's pod says."""
@@ -69,12 +72,13 @@ class PodDownward:
         await self._forget_predecessor(state, key, source.uid)
         try:
             wanted = to_super(pod, state.tenant, self._super.offers)
+            candidate = await self._admission.candidate(state, key, mirror_key, pod, wanted)
         except Refused as refused:
             state.usage.record(key, ())
             await tell(state, PODS, key, source.uid, refused.reason, str(refused))
             return
         state.usage.record(key, references(pod))
-        await self._send(state, key, mirror_key, source, pod, wanted)
+        await self._send(state, key, mirror_key, source, pod, wanted, candidate)
 
     async def _forget_predecessor(self, state: TenantState, key: ObjectKey, uid: str) -> None:
         """Tokens of a pod that had the same name: nothing else comes by when it is replaced."""
@@ -91,11 +95,18 @@ class PodDownward:
         source: TenantPod,
         pod: Object,
         wanted: Object,
+        candidate: Candidate | None,
     ) -> None:
+        # The members of a gang have all that they need before any of them goes down.
+        gang = candidate is not None and candidate.gang is not None
         try:
             require_namespace(self._super, state, key.namespace)
             await self._require_references(state, key, source.uid)
+            if candidate and not gang and not await self._admission.admit(state, key, candidate):
+                return
             await tokens.provide(self._super, state, pod)
+            if candidate and gang and not await self._admission.admit(state, key, candidate):
+                return
             answer = await self._super.client.create(PODS, mirror_key, encode(wanted))
         except AlreadyExists:
             if not await self._in_the_way(state, key, mirror_key, source):
@@ -108,6 +119,7 @@ class PodDownward:
         except (Forbidden, Invalid) as error:
             if "service account" not in error.message:  # a new namespace: it comes in a moment
                 await tell(state, PODS, key, source.uid, "FailedMirror", error.message)
+                self._super.admission.withdraw(state.request(PODS.plural, key))
             raise
         self._super.pods.put(answer)
         if pod["spec"].get("ephemeralContainers"):
@@ -130,6 +142,7 @@ class PodDownward:
             f"metadata.name: {key.name!r} is taken in the super cluster by a pod that is not yours"
         )
         await tell(state, PODS, key, source.uid, "NameTaken", message)
+        self._super.admission.withdraw(state.request(PODS.plural, key))
         return True
 
     async def _require_references(self, state: TenantState, key: ObjectKey, uid: str) -> None:
@@ -197,6 +210,11 @@ class PodDownward:
         refused: Forbidden | Invalid | None = None
         for patch in patches(live, pod, state.tenant, self._super.offers):
             body = patch.body
+            if patch.subresource == "resize" and await self._admission.refuse_growth(
+                state, key, mirror_key, live, pod
+            ):
+                marks.pop(api.DIGEST_ANNOTATION, None)  # the difference stays visible
+                continue
             if not patch.subresource and refused is None:
                 annotations = body["metadata"].get("annotations", {}) | marks
                 body = body | {"metadata": body["metadata"] | {"annotations": annotations}}
@@ -208,8 +226,12 @@ class PodDownward:
                 # One refused part (a debug container, say) must not hold back the others.
                 await tell(state, PODS, key, source.uid, "FailedMirror", error.message)
                 refused = error
+                if patch.subresource == "resize":
+                    self._admission.settle(state, mirror_key)
             else:
                 self._super.pods.put(answer)
+                if patch.subresource == "resize":
+                    self._admission.settle(state, mirror_key)
         if refused is not None:
             raise refused
 
@@ -250,6 +272,9 @@ class PodDownward:
         request = state.request(PODS.plural, key)
         uid = state.deleted.get(request, "")
         if mirror is None:
+            if self._super.admission.in_doubt(request) and await self._has_come(mirror_key):
+                self._super.down.add(request)
+                return
             if uid:
                 await tokens.remove_of_pod(self._super, state, key.namespace, uid)
             if state.pods.get(key) is None:  # else one of the same name has come meanwhile
@@ -264,6 +289,13 @@ class PodDownward:
         # It was forced away, or never ran: the kubelet still gives it the time that its spec says.
         state.deleted[request] = mirror.source_uid
         await self._delete(mirror_key, mirror, None)
+
+    async def _has_come(self, mirror_key: ObjectKey) -> bool:
+        """The answer to its creation was lost: the super pod is there nevertheless."""
+        try:
+            return self._super.pods.put(await self._super.client.get(PODS, mirror_key)) is not None
+        except NotFound:
+            return False
 
     async def _still_there(self, state: TenantState, key: ObjectKey, mirror: SuperPod) -> bool:
         """Nobody saw the tenant's pod being deleted: absence from a cache is no proof, so look."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from kube.quantities import nanos
 from vcluster import api
 from vcluster.api import Object
 
@@ -45,6 +46,7 @@ def effective(spec: Mapping[str, Any], virtual_cluster_class: Object | None) -> 
                 limits.get("policy", {}).get("podSecurity", "baseline"),
             )
         },
+        "quota": {"hard": _hard(spec.get("quota", {}), limits.get("quota", {}))},
         "scheduling": {"weight": _weight(spec.get("scheduling", {}), limits.get("scheduling", {}))},
     }
 
@@ -75,6 +77,25 @@ def _selector(wanted: Mapping[str, str], limit: Mapping[str, str]) -> dict[str, 
                 f"{wanted[key]!r} leaves the class's nodes; it must be {value!r} or left out",
             )
     return {**limit, **wanted}
+
+
+def _hard(wanted: Mapping[str, Any], limits: Mapping[str, Any]) -> dict[str, str]:
+    """Each amount that tenant or class names; the tenant's is at most the class's."""
+    merged = {key: str(value) for key, value in limits.get("hard", {}).items()}
+    for key, value in wanted.get("hard", {}).items():
+        field = f"spec.quota.hard[{key}]"
+        try:
+            amount = nanos(value)
+        except ValueError as error:
+            raise InvalidSpec(field, "InvalidQuantity", str(error)) from error
+        if amount < 0:
+            message = f"{value} is less than nothing; it must be at least 0"
+            raise InvalidSpec(field, "InvalidQuantity", message)
+        if key in merged and amount > nanos(merged[key]):
+            message = f"{value} is more than the class allows; it must be at most {merged[key]}"
+            raise InvalidSpec(field, "LooserThanClass", message)
+        merged[key] = str(value)
+    return merged
 
 
 def _weight(wanted: Mapping[str, Any], limits: Mapping[str, Any]) -> int:

@@ -208,7 +208,10 @@ class Pass:
             obj
             for template in TENANT_TEMPLATES
             for obj in provider.manifests.render(
-                template, admin_group=api.ADMIN_GROUP, syncer_group=api.SYNCER_GROUP
+                template,
+                admin_group=api.ADMIN_GROUP,
+                syncer_group=api.SYNCER_GROUP,
+                quota_config_map=api.QUOTA_CONFIG_MAP,
             )
         ]
         try:

@@ -1,0 +1,375 @@
+"""The one place that says which pods may go down now: first the tenant's quota, then the devices.
+
+Everything is decided in this process, between two awaits, so there is no race: whoever asks later sees
+what was granted before. Granted is not yet created; what was granted stays reserved until the super
+pod is seen, or it is known that it will not come.
+"""
+
+import time
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from kube.objects import Object, ObjectKey
+from kube.resources import PODS
+from syncer.admission import capacity
+from syncer.admission.capacity import Capacity
+from syncer.admission.gangs import Gang
+from syncer.admission.ledger import Item, Ledger, Order, Shortage
+from syncer.admission.nodes import Wanted, node_room
+from syncer.admission.observed import observed_pod
+from syncer.admission.pod_usage import Usage
+from syncer.entries import SuperPod
+from syncer.runtime.workqueue import Request
+
+INCOMPLETE_SECONDS = 30.0
+"""A gang whose pods are not all there after this time: the tenant is told."""
+
+MEMBER, ALONE = 0, 1
+"""The first part of an order: a gang that has begun is completed before anything else begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A pod that could go down."""
+
+    request: Request
+    mirror: ObjectKey
+    uid: str
+    priority: int
+    created: str
+    usage: Usage
+    """What it counts for against the tenant's quota."""
+    wanted: Wanted | None
+    """Only of a pod that wants devices."""
+    gang: Gang | None
+    weight: int = 1
+
+
+class Hold(NamedTuple):
+    """Why a pod may not go down now."""
+
+    reason: str
+    shortage: Shortage | None = None
+    present: int = 0
+    free: Usage | None = None
+
+
+INCOMPLETE = "GangIncomplete"
+OVER_QUOTA = "QuotaExceeded"
+NO_DEVICES = "WaitingForDevices"
+TOO_LARGE = "GangTooLarge"
+
+
+@dataclass(slots=True)
+class _Ticket:
+    """Pods that go down together: a gang, or one pod."""
+
+    name: Hashable
+    tenant: str
+    since: float
+    pods: dict[Request, Candidate] = field(default_factory=dict)
+    order: Order = (ALONE, 0, "", 0)
+    reserved: bool = False
+    """The quota has room for all, and it is theirs."""
+    reason: str = ""
+
+
+class Admission:
+    """Ledgers by tenant, the cluster's devices, and the pods that wait."""
+
+    def __init__(
+        self,
+        wake: Callable[[Sequence[Request]], None],
+        soon: Callable[[Callable[[], None]], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.ledgers: dict[str, Ledger] = {}
+        """Of the tenants that have a quota."""
+        self._capacity = Capacity(clock)
+        self._clock = clock
+        self._wake = wake
+        self._soon = soon
+        self._tickets: dict[Hashable, _Ticket] = {}
+        self._waits: dict[Request, _Ticket] = {}
+        self._granted: dict[Request, Candidate] = {}
+        self._members: dict[tuple[str, str], set[ObjectKey]] = {}
+        """Super pods that live, by tenant and gang."""
+        self._stale: set[str] = set()
+        self._planned = False
+        self._arrivals = 0
+
+    def ask(self, candidate: Candidate) -> Hold | None:
+        """None: the pod may go down, and what it needs is reserved. Else it waits and is woken."""
+        request = candidate.request
+        known = self._granted.get(request)
+        if known is not None:
+            if known.uid == candidate.uid:
+                return None
+            self.withdraw(request)
+        ticket = self._ticket(candidate)
+        gang = candidate.gang
+        if gang is not None and ticket.name != request and len(ticket.pods) < gang.size:
+            if ticket.reserved:
+                self._unreserve(ticket)
+            return self._held(ticket, request, Hold(INCOMPLETE, present=len(ticket.pods)))
+        hold = self._advance(ticket)
+        if hold is None:
+            self._grant(ticket, but=request)
+            return None
+        return self._held(ticket, request, hold)
+
+    def is_late(self, request: Request) -> bool:
+        """The pod waits for the rest of its gang longer than it should."""
+        ticket = self._waits.get(request)
+        return ticket is not None and self._clock() - ticket.since >= INCOMPLETE_SECONDS
+
+    def withdraw(self, request: Request) -> None:
+        """The pod goes nowhere: what waits for it or was reserved for it is given back."""
+        granted = self._granted.pop(request, None)
+        if granted is not None:
+            if self._capacity.hold(granted.mirror, None):
+                self._plan("")
+            self._settle(granted)
+        ticket = self._waits.pop(request, None)
+        if ticket is None:
+            return
+        gone = ticket.pods.pop(request)
+        ledger = self.ledgers.get(ticket.tenant)
+        self._capacity.withdraw(ticket.name)
+        if ledger is not None:
+            ledger.withdraw(ticket.name)
+            if ticket.reserved:
+                self._settle(gone)
+        self._plan(ticket.tenant)
+        if not ticket.pods:
+            self._tickets.pop(ticket.name, None)
+        else:
+            self._unreserve(ticket)
+            self._wake(list(ticket.pods))
+
+    def in_doubt(self, request: Request) -> bool:
+        """A request to create the super pod may have been sent, and no answer has come."""
+        return request in self._granted
+
+    def super_pod(
+        self, key: ObjectKey, before: SuperPod | None, after: SuperPod | None, raw: bytes
+    ) -> None:
+        """Take in what the super cluster says of a pod that counts."""
+        pod = after or before
+        if pod is None:
+            return
+        ledger = self.ledgers.get(pod.tenant)
+        seen = observed_pod(pod, raw, counts=ledger is not None) if after is not None else None
+        if ledger is not None and ledger.observe(
+            Item(PODS.plural, key), seen.usage if seen else None
+        ):
+            self._plan(pod.tenant)
+        if pod.devices and self._capacity.hold(key, seen.held if seen else None):
+            self._plan("")
+        if pod.gang:
+            self._member(pod.tenant, pod.gang, key, alive=seen is not None and seen.alive)
+        if after is not None:
+            request = Request(pod.tenant, PODS.plural, *pod.source)
+            granted = self._granted.get(request)
+            if granted is not None and granted.uid == after.source_uid:
+                del self._granted[request]
+                self._settle(granted)
+
+    def mirror(self, tenant: str, item: Item, usage: Usage | None) -> None:
+        """Take in what the super cluster says of another object of a tenant with a quota."""
+        if self.ledgers[tenant].observe(item, usage):
+            self._plan(tenant)
+
+    def claim(self, request: Request, item: Item, usage: Usage) -> Shortage | None:
+        """Reserve for an object that is no pod, or for a pod's growth. None: done; else it waits."""
+        self._arrivals += 1
+        order = (ALONE, 0, "", self._arrivals)
+        return self.ledgers[request.tenant].claim(request, order, {item: usage})
+
+    def settle(self, tenant: str, item: Item) -> None:
+        """It is known what became of a request for which ``claim`` reserved."""
+        ledger = self.ledgers.get(tenant)
+        if ledger is not None and ledger.settle(item):
+            self._plan(tenant)
+
+    def unclaim(self, request: Request) -> None:
+        """The object is gone and waits no longer."""
+        ledger = self.ledgers.get(request.tenant)
+        if ledger is not None and ledger.withdraw(request):
+            self._plan(request.tenant)
+
+    def node(self, name: str, node: Object | None) -> None:
+        """A node of the super cluster has come, changed or gone."""
+        if not self._capacity.node(name, node_room(node) if node else None):
+            return
+        self._plan("")
+        for ticket in self._tickets.values():
+            if ticket.reason == TOO_LARGE:
+                self._wake(list(ticket.pods))
+
+    def open(self, tenant: str, hard: Usage) -> Ledger | None:
+        """A session begins: its ledger, whose amounts have to be made known. None: no quota."""
+        if not hard:
+            self.ledgers.pop(tenant, None)
+            return None
+        ledger = self.ledgers.setdefault(tenant, Ledger())
+        ledger.hard, ledger.known = hard, False
+        return ledger
+
+    def known(self, tenant: str) -> None:
+        """All that the tenant's super namespaces hold is in the ledger."""
+        self.ledgers[tenant].known = True
+        self._plan(tenant)
+
+    def drop(self, tenant: str, doubts: Iterable[Item]) -> None:
+        """Give back what an earlier session had reserved: what it sent has long been answered."""
+        kept = {pod.mirror for pod in self._granted.values()}
+        kept |= {pod.mirror for ticket in self._tickets.values() for pod in ticket.pods.values()}
+        for item in doubts:
+            if item.key not in kept:
+                self.settle(tenant, item)
+
+    def close(self, tenant: str) -> None:
+        """The session has ended: nothing waits any more. What is reserved stays so (see ``open``)."""
+        for request in [request for request in self._waits if request.tenant == tenant]:
+            self.withdraw(request)
+        for request in [request for request in self._granted if request.tenant == tenant]:
+            self._capacity.hold(self._granted.pop(request).mirror, None)
+        self._plan(tenant)
+
+    def forget(self, tenant: str) -> None:
+        """The tenant is gone."""
+        self.ledgers.pop(tenant, None)
+
+    def waiting(self, tenant: str) -> dict[str, int]:
+        """How many pods wait, by reason."""
+        counts: dict[str, int] = {}
+        for ticket in self._tickets.values():
+            if ticket.tenant == tenant and ticket.reason:
+                counts[ticket.reason] = counts.get(ticket.reason, 0) + len(ticket.pods)
+        return counts
+
+    def _ticket(self, candidate: Candidate) -> _Ticket:
+        """The ticket of the pod, with this very candidate in it."""
+        request, gang = candidate.request, candidate.gang
+        begun = gang is None or (request.tenant, gang.name) in self._members
+        name: Hashable = request
+        if gang is not None and not begun and gang.size > 1:
+            name = request.tenant, gang.name
+        ticket = self._waits.get(request)
+        if ticket is not None and (
+            ticket.name != name or ticket.pods[request].uid != candidate.uid
+        ):
+            self.withdraw(request)
+            ticket = None
+        if ticket is None:
+            ticket = self._tickets.setdefault(name, _Ticket(name, request.tenant, self._clock()))
+            self._arrivals += 1
+            rank = MEMBER if begun and gang is not None else ALONE
+            order = rank, -candidate.priority, candidate.created, self._arrivals
+            ticket.order = min(ticket.order, order) if ticket.pods else order
+            self._waits[request] = ticket
+        ticket.pods[request] = candidate
+        return ticket
+
+    def _advance(self, ticket: _Ticket) -> Hold | None:
+        """First the quota, then the devices; None: through."""
+        pods = ticket.pods.values()
+        wanted = {pod.mirror: pod.wanted for pod in pods if pod.wanted is not None}
+        devices = None
+        if wanted and ticket.order[0] != MEMBER:
+            gang, weight = len(ticket.pods) > 1, next(iter(pods)).weight
+            devices = capacity.Claim(ticket.tenant, weight, ticket.order, wanted, gang)
+            if gang and not self._capacity.fits_empty(devices):
+                return Hold(TOO_LARGE, free=self._capacity.free(devices.devices()))
+        ledger = self.ledgers.get(ticket.tenant)
+        if ledger is not None and not ticket.reserved:
+            items = {Item(PODS.plural, pod.mirror): pod.usage for pod in pods}
+            if short := ledger.claim(ticket.name, ticket.order, items):
+                return Hold(OVER_QUOTA, short)
+            ticket.reserved = True
+        if devices is None:
+            return None
+        self._capacity.claim(ticket.name, devices)
+        granted = self._capacity.grant()
+        self._grant_all(name for name in granted if name != ticket.name)
+        if ticket.name in granted:
+            return None
+        return Hold(NO_DEVICES, free=self._capacity.free(devices.devices()))
+
+    def _held(self, ticket: _Ticket, request: Request, hold: Hold) -> Hold:
+        if ticket.reason != hold.reason:
+            ticket.reason = hold.reason
+            if hold.reason != INCOMPLETE:  # the others have something to tell, too
+                self._wake([other for other in ticket.pods if other != request])
+        return hold
+
+    def _grant(self, ticket: _Ticket, but: Request | None = None) -> None:
+        """All pods of the ticket may go down: the largest first, as they need the emptiest nodes."""
+        self._tickets.pop(ticket.name, None)
+        pods = sorted(ticket.pods.values(), key=_size, reverse=True)
+        for pod in pods:
+            self._waits.pop(pod.request, None)
+            self._granted[pod.request] = pod
+            if pod.wanted is not None:
+                held = capacity.Held(ticket.tenant, pod.wanted, pod.gang is not None)
+                self._capacity.hold(pod.mirror, held)
+        self._wake([pod.request for pod in pods if pod.request != but])
+
+    def _grant_all(self, names: Iterable[Hashable]) -> None:
+        for name in names:
+            self._grant(self._tickets[name])
+
+    def _plan(self, tenant: str) -> None:
+        """Look at what waits, once all that is told now has been taken in."""
+        self._stale.add(tenant)
+        if not self._planned:
+            self._planned = True
+            self._soon(self._look)
+
+    def _look(self) -> None:
+        self._planned = False
+        stale, self._stale = self._stale, set()
+        for tenant in stale:
+            ledger = self.ledgers.get(tenant)
+            for name in ledger.grant() if ledger else ():
+                self._has_quota(name)
+        self._grant_all(self._capacity.grant())
+
+    def _has_quota(self, name: Hashable) -> None:
+        ticket = self._tickets.get(name)
+        if ticket is None:
+            if isinstance(name, Request):
+                self._wake([name])  # an object that is no pod
+            return
+        ticket.reserved = True
+        hold = self._advance(ticket)
+        if hold is None:
+            self._grant(ticket)
+        else:
+            ticket.reason = hold.reason
+            self._wake(list(ticket.pods))
+
+    def _unreserve(self, ticket: _Ticket) -> None:
+        if ticket.reserved:
+            ticket.reserved = False
+            for pod in ticket.pods.values():
+                self._settle(pod)
+
+    def _settle(self, pod: Candidate) -> None:
+        self.settle(pod.request.tenant, Item(PODS.plural, pod.mirror))
+
+    def _member(self, tenant: str, gang: str, key: ObjectKey, *, alive: bool) -> None:
+        if alive:
+            self._members.setdefault((tenant, gang), set()).add(key)
+            return
+        members = self._members.get((tenant, gang))
+        if members is not None:
+            members.discard(key)
+            if not members:
+                del self._members[tenant, gang]
+
+
+def _size(pod: Candidate) -> int:
+    return sum(pod.wanted.devices().values()) if pod.wanted is not None else 0
