@@ -85,24 +85,12 @@ class Tenants:
         told = entry.version, reason, message, used
         if self._told.get(tenant.key) == told:
             return
-        wanted = {
-            "type": api.Condition.SYNCING.value,
-            "status": "True" if syncing else "False",
-            "reason": reason,
-            "message": message,
-        }
         status = decode_object(entry.raw).get("status", {})
-        for condition in status.get("conditions") or ():
-            if condition["type"] != wanted["type"]:
-                continue
-            if status.get("quota") == used and all(
-                condition.get(field) == value for field, value in wanted.items()
-            ):
-                self._told[tenant.key] = told
-                return
-            if condition["status"] == wanted["status"]:
-                wanted["lastTransitionTime"] = condition["lastTransitionTime"]
-        wanted.setdefault("lastTransitionTime", api.now())
+        before = next(filter(_is_syncing, status.get("conditions") or ()), None)
+        wanted = _condition(before, syncing=syncing, reason=reason, message=message)
+        if wanted == before and status.get("quota") == used:
+            self._told[tenant.key] = told
+            return
         body = {
             "apiVersion": api.API_VERSION,
             "kind": "VirtualCluster",
@@ -120,6 +108,22 @@ class Tenants:
         self, key: ObjectKey, before: Entry | None, after: Entry | None, raw: bytes, own: bool
     ) -> None:
         self.changed.set()
+
+
+def _is_syncing(condition: Object) -> bool:
+    return bool(condition["type"] == api.Condition.SYNCING)
+
+
+def _condition(before: Object | None, *, syncing: bool, reason: str, message: str) -> Object:
+    wanted = {
+        "type": api.Condition.SYNCING.value,
+        "status": "True" if syncing else "False",
+        "reason": reason,
+        "message": message,
+    }
+    same = before is not None and before["status"] == wanted["status"]
+    since = before["lastTransitionTime"] if before and same else api.now()
+    return wanted | {"lastTransitionTime": since}
 
 
 def fingerprint(tenant: Tenant, credentials_mark: str) -> str:

@@ -115,7 +115,8 @@ def test_a_quota_holds_and_says_so(local: LocalSystem, limited: TenantCluster) -
 
     def reported() -> bool:
         found = local.super.get("virtualcluster", "limited", "tenants") or {}
-        return found["status"].get("quota", {}).get("used", {}).get(f"requests.{GPU}") == "2"
+        used: Object = found["status"].get("quota", {}).get("used", {})
+        return used.get(f"requests.{GPU}") == "2"
 
     wait_for("the status says what is used", reported)
     config_map = wait_for(

@@ -61,7 +61,7 @@ def test_init_containers_and_sidecars(first: list[Object], milli: int) -> None:
 
 def test_pod_level_resources_replace_the_sum() -> None:
     pod = a_pod(
-        containers=[a_container(cpu="300m", **{GPU: "1"})],
+        containers=[{"name": "main", "resources": {"requests": {"cpu": "300m", GPU: "1"}}}],
         resources={"requests": {"cpu": "1"}, "limits": {"cpu": "2"}},
     )
     assert (cpu(pod), cpu(pod, "limits.cpu")) == (1000, 2000)
