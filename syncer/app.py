@@ -61,6 +61,8 @@ class App:
                 for informer in self._informers:
                     await informer.synced.wait()
                 log.info("super cluster in step", pods=len(self._super.pods))
+                self._super.admission.keep_room()
+                tasks.create_task(self._let_go())
                 for controller in self._controllers:
                     tasks.create_task(controller.run())
                 _settle_garbage_collector()
@@ -68,6 +70,11 @@ class App:
         finally:
             await health.stop()
             await self._client.close()
+
+    async def _let_go(self) -> None:
+        """Gangs of tenants that are not in step by now keep no room from others any longer."""
+        await asyncio.sleep(self._settings.reconciliation_timeout * 3)
+        self._super.admission.let_go()
 
     async def _follow_tenants(self, tasks: asyncio.TaskGroup) -> None:
         running: dict[str, tuple[str, asyncio.Task[None]]] = {}

@@ -118,7 +118,7 @@ class Session:
         log.info("tenant in step", tenant=self._tenant.key, pods=len(self._state.pods))
         tasks.create_task(self._renewals())
         tasks.create_task(self._patrols())
-        tasks.create_task(self._drop_doubts())
+        tasks.create_task(self._settle_admission())
 
     def _informers(self) -> list[Informer]:
         state = self._state
@@ -165,11 +165,11 @@ class Session:
             except (ApiError, Unreachable) as error:
                 log.info("patrol interrupted", tenant=self._tenant.key, reason=str(error))
 
-    async def _drop_doubts(self) -> None:
+    async def _settle_admission(self) -> None:
         """What an earlier session had under way has ended when its workers must have."""
-        if self._doubts:
-            await asyncio.sleep(self._settings.reconciliation_timeout)
-            self._super.admission.drop(self._tenant.key, self._doubts)
+        await asyncio.sleep(self._settings.reconciliation_timeout)
+        self._super.admission.drop(self._tenant.key, self._doubts)
+        self._super.admission.let_go(self._tenant.key)
 
     async def _retried(self, step: patrol.Step) -> None:
         """The first comparison has to succeed before anything is decided."""

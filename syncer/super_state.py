@@ -26,11 +26,11 @@ from syncer.admission.ledger import Item
 from syncer.admission.object_usage import object_usage
 from syncer.entries import Entry, SuperPod, decode_super_pod, entry_decoder
 from syncer.kinds import UPWARD
+from syncer.kinds.classes import is_offered
 from syncer.kinds.mirror import DownwardKind
 from syncer.kinds.offers import Offers, default_class
 from syncer.runtime.store import ObjectStore
 from syncer.runtime.workqueue import Request, WorkQueue
-from vcluster import api
 
 if TYPE_CHECKING:
     from syncer.tenant_state import TenantState
@@ -155,10 +155,9 @@ class SuperState:
 
     def _public(self, plural: str) -> dict[str, Object]:
         objects = (decode_object(entry.raw) for entry in self.published[plural].values())
+        resource = UPWARD_KINDS[plural].resource
         return {
-            found["metadata"]["name"]: found
-            for found in objects
-            if (found["metadata"].get("labels") or {}).get(api.PUBLIC_LABEL) == "true"
+            found["metadata"]["name"]: found for found in objects if is_offered(resource, found)
         }
 
     def _pod_changed(

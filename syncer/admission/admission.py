@@ -7,72 +7,34 @@ pod is seen, or it is known that it will not come.
 
 import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from kube.objects import Object, ObjectKey
 from kube.resources import PODS
 from syncer.admission import capacity
+from syncer.admission.begun import BegunGangs, Missing
+from syncer.admission.candidates import (
+    ALONE,
+    INCOMPLETE,
+    INCOMPLETE_SECONDS,
+    MEMBER,
+    NO_DEVICES,
+    OVER_QUOTA,
+    TOO_LARGE,
+    Candidate,
+    Hold,
+    Ticket,
+)
 from syncer.admission.capacity import Capacity
 from syncer.admission.gangs import Gang
-from syncer.admission.ledger import Item, Ledger, Order, Shortage
-from syncer.admission.nodes import Wanted, node_room
+from syncer.admission.ledger import Item, Ledger, Shortage
+from syncer.admission.nodes import node_room
 from syncer.admission.observed import observed_pod
 from syncer.admission.pod_usage import Usage
 from syncer.entries import SuperPod
 from syncer.runtime.workqueue import Request
 
-INCOMPLETE_SECONDS = 30.0
-"""A gang whose pods are not all there after this time: the tenant is told."""
-
-MEMBER, ALONE = 0, 1
-"""The first part of an order: a gang that has begun is completed before anything else begins."""
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A pod that could go down."""
-
-    request: Request
-    mirror: ObjectKey
-    uid: str
-    priority: int
-    created: str
-    usage: Usage
-    """What it counts for against the tenant's quota."""
-    wanted: Wanted | None
-    """Only of a pod that wants devices."""
-    gang: Gang | None
-    weight: int = 1
-
-
-class Hold(NamedTuple):
-    """Why a pod may not go down now."""
-
-    reason: str
-    shortage: Shortage | None = None
-    present: int = 0
-    free: Usage | None = None
-
-
-INCOMPLETE = "GangIncomplete"
-OVER_QUOTA = "QuotaExceeded"
-NO_DEVICES = "WaitingForDevices"
-TOO_LARGE = "GangTooLarge"
-
-
-@dataclass(slots=True)
-class _Ticket:
-    """Pods that go down together: a gang, or one pod."""
-
-    name: Hashable
-    tenant: str
-    since: float
-    pods: dict[Request, Candidate] = field(default_factory=dict)
-    order: Order = (ALONE, 0, "", 0)
-    reserved: bool = False
-    """The quota has room for all, and it is theirs."""
-    reason: str = ""
+KEPT = "gangs"
+"""The kind of ledger items that stand for pods which are still to come."""
 
 
 class Admission:
@@ -90,11 +52,12 @@ class Admission:
         self._clock = clock
         self._wake = wake
         self._soon = soon
-        self._tickets: dict[Hashable, _Ticket] = {}
-        self._waits: dict[Request, _Ticket] = {}
+        self._tickets: dict[Hashable, Ticket] = {}
+        self._waits: dict[Request, Ticket] = {}
         self._granted: dict[Request, Candidate] = {}
-        self._members: dict[tuple[str, str], set[ObjectKey]] = {}
-        """Super pods that live, by tenant and gang."""
+        self._begun = BegunGangs()
+        self._kept: list[Missing] = []
+        """Room for the rest of gangs that had begun before a restart (see ``keep_room``)."""
         self._stale: set[str] = set()
         self._planned = False
         self._arrivals = 0
@@ -104,14 +67,13 @@ class Admission:
         request = candidate.request
         known = self._granted.get(request)
         if known is not None:
-            if known.uid == candidate.uid:
+            if known.asks_for() == candidate.asks_for():
                 return None
-            self.withdraw(request)
+            self.withdraw(request)  # another one of that name, or it was resized meanwhile
         ticket = self._ticket(candidate)
         gang = candidate.gang
         if gang is not None and ticket.name != request and len(ticket.pods) < gang.size:
-            if ticket.reserved:
-                self._unreserve(ticket)
+            self._unreserve(ticket)
             return self._held(ticket, request, Hold(INCOMPLETE, present=len(ticket.pods)))
         hold = self._advance(ticket)
         if hold is None:
@@ -139,8 +101,7 @@ class Admission:
         self._capacity.withdraw(ticket.name)
         if ledger is not None:
             ledger.withdraw(ticket.name)
-            if ticket.reserved:
-                self._settle(gone)
+            self._settle(gone)
         self._plan(ticket.tenant)
         if not ticket.pods:
             self._tickets.pop(ticket.name, None)
@@ -160,7 +121,8 @@ class Admission:
         if pod is None:
             return
         ledger = self.ledgers.get(pod.tenant)
-        seen = observed_pod(pod, raw, counts=ledger is not None) if after is not None else None
+        counts = ledger is not None or bool(pod.gang)
+        seen = observed_pod(pod, raw, counts=counts) if after is not None else None
         if ledger is not None and ledger.observe(
             Item(PODS.plural, key), seen.usage if seen else None
         ):
@@ -168,7 +130,12 @@ class Admission:
         if pod.devices and self._capacity.hold(key, seen.held if seen else None):
             self._plan("")
         if pod.gang:
-            self._member(pod.tenant, pod.gang, key, alive=seen is not None and seen.alive)
+            gang = Gang.from_mark(pod.gang)
+            if seen is not None and seen.alive:
+                wanted = seen.held.wanted if seen.held else None
+                self._begun.alive(pod.tenant, gang, key, seen.usage, wanted)
+            else:
+                self._begun.gone(pod.tenant, gang, key)
         if after is not None:
             request = Request(pod.tenant, PODS.plural, *pod.source)
             granted = self._granted.get(request)
@@ -219,8 +186,33 @@ class Admission:
 
     def known(self, tenant: str) -> None:
         """All that the tenant's super namespaces hold is in the ledger."""
+        self.keep_room(tenant)
         self.ledgers[tenant].known = True
         self._plan(tenant)
+
+    def keep_room(self, tenant: str = "") -> None:
+        """Keep room for the rest of gangs that have begun (of one tenant, or all).
+
+        After a restart their pods may be asked about later than others. ``let_go`` ends it.
+        """
+        self.let_go(tenant)
+        for missing in self._begun.missing(tenant):
+            self._kept.append(missing)
+            if missing.wanted is not None:
+                self._capacity.hold(
+                    missing.key, capacity.Held(missing.tenant, missing.wanted, True)
+                )
+            if (ledger := self.ledgers.get(missing.tenant)) is not None:
+                ledger.observe(Item(KEPT, missing.key), missing.usage)
+
+    def let_go(self, tenant: str = "") -> None:
+        """Whoever was to come has come, or will not."""
+        kept, self._kept = self._kept, []
+        for missing in kept:
+            if tenant in ("", missing.tenant):
+                self._give_back(missing)
+            else:
+                self._kept.append(missing)
 
     def drop(self, tenant: str, doubts: Iterable[Item]) -> None:
         """Give back what an earlier session had reserved: what it sent has long been answered."""
@@ -250,10 +242,10 @@ class Admission:
                 counts[ticket.reason] = counts.get(ticket.reason, 0) + len(ticket.pods)
         return counts
 
-    def _ticket(self, candidate: Candidate) -> _Ticket:
+    def _ticket(self, candidate: Candidate) -> Ticket:
         """The ticket of the pod, with this very candidate in it."""
         request, gang = candidate.request, candidate.gang
-        begun = gang is None or (request.tenant, gang.name) in self._members
+        begun = gang is not None and (request.tenant, gang.name) in self._begun
         name: Hashable = request
         if gang is not None and not begun and gang.size > 1:
             name = request.tenant, gang.name
@@ -264,16 +256,21 @@ class Admission:
             self.withdraw(request)
             ticket = None
         if ticket is None:
-            ticket = self._tickets.setdefault(name, _Ticket(name, request.tenant, self._clock()))
+            ticket = self._tickets.setdefault(name, Ticket(name, request.tenant, self._clock()))
             self._arrivals += 1
-            rank = MEMBER if begun and gang is not None else ALONE
+            rank = MEMBER if begun else ALONE
+            if begun and gang is not None:
+                self._come(request.tenant, gang.name)
             order = rank, -candidate.priority, candidate.created, self._arrivals
             ticket.order = min(ticket.order, order) if ticket.pods else order
             self._waits[request] = ticket
+        known = ticket.pods.get(request)
+        if known is None or known.asks_for() != candidate.asks_for():
+            ticket.reserved = False  # not for this one, or not as much
         ticket.pods[request] = candidate
         return ticket
 
-    def _advance(self, ticket: _Ticket) -> Hold | None:
+    def _advance(self, ticket: Ticket) -> Hold | None:
         """First the quota, then the devices; None: through."""
         pods = ticket.pods.values()
         wanted = {pod.mirror: pod.wanted for pod in pods if pod.wanted is not None}
@@ -298,14 +295,14 @@ class Admission:
             return None
         return Hold(NO_DEVICES, free=self._capacity.free(devices.devices()))
 
-    def _held(self, ticket: _Ticket, request: Request, hold: Hold) -> Hold:
+    def _held(self, ticket: Ticket, request: Request, hold: Hold) -> Hold:
         if ticket.reason != hold.reason:
             ticket.reason = hold.reason
             if hold.reason != INCOMPLETE:  # the others have something to tell, too
                 self._wake([other for other in ticket.pods if other != request])
         return hold
 
-    def _grant(self, ticket: _Ticket, but: Request | None = None) -> None:
+    def _grant(self, ticket: Ticket, but: Request | None = None) -> None:
         """All pods of the ticket may go down: the largest first, as they need the emptiest nodes."""
         self._tickets.pop(ticket.name, None)
         pods = sorted(ticket.pods.values(), key=_size, reverse=True)
@@ -351,24 +348,28 @@ class Admission:
             ticket.reason = hold.reason
             self._wake(list(ticket.pods))
 
-    def _unreserve(self, ticket: _Ticket) -> None:
-        if ticket.reserved:
-            ticket.reserved = False
-            for pod in ticket.pods.values():
-                self._settle(pod)
+    def _unreserve(self, ticket: Ticket) -> None:
+        ticket.reserved = False
+        for pod in ticket.pods.values():
+            self._settle(pod)
 
     def _settle(self, pod: Candidate) -> None:
         self.settle(pod.request.tenant, Item(PODS.plural, pod.mirror))
 
-    def _member(self, tenant: str, gang: str, key: ObjectKey, *, alive: bool) -> None:
-        if alive:
-            self._members.setdefault((tenant, gang), set()).add(key)
-            return
-        members = self._members.get((tenant, gang))
-        if members is not None:
-            members.discard(key)
-            if not members:
-                del self._members[tenant, gang]
+    def _give_back(self, missing: Missing) -> None:
+        self._capacity.hold(missing.key, None)
+        ledger = self.ledgers.get(missing.tenant)
+        if ledger is not None and ledger.observe(Item(KEPT, missing.key), None):
+            self._plan(missing.tenant)
+        self._plan("")
+
+    def _come(self, tenant: str, gang: str) -> None:
+        """One of those that room was kept for asks now."""
+        for missing in self._kept:
+            if (missing.tenant, missing.gang) == (tenant, gang):
+                self._kept.remove(missing)
+                self._give_back(missing)
+                return
 
 
 def _size(pod: Candidate) -> int:

@@ -24,6 +24,17 @@ class Gang(NamedTuple):
     size: int
     """How many pods it takes to begin."""
 
+    @property
+    def mark(self) -> str:
+        """What its super pods carry."""
+        return f"{self.name} {self.size}"
+
+    @classmethod
+    def from_mark(cls, mark: str) -> "Gang":
+        """The gang of a super pod."""
+        name, _, size = mark.partition(" ")
+        return cls(name, int(size) if size.isdigit() else 0)
+
 
 class Owner(NamedTuple):
     """The controller of an object."""

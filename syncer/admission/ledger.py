@@ -97,6 +97,8 @@ class Ledger:
 
     def claim(self, name: Hashable, order: Order, items: Mapping[Item, Usage]) -> Shortage | None:
         """Reserve all items or none. None: done. Else the claim waits for room (see ``grant``)."""
+        if name in self._claims:
+            order = min(order, self._claims[name].order)  # asked again, it keeps its place
         claim = _Claim(order, items)
         needs = self._needs(claim)
         lacking = {key for key in needs if self._lacks(key, needs[key])}

@@ -27,8 +27,7 @@ def observed_pod(entry: SuperPod, raw: bytes, *, counts: bool) -> Observed:
     phase = status.get("phase")
     held = None
     if entry.devices and phase not in ("Succeeded", "Failed"):
-        where = b"" if entry.node else placement(spec)
-        wanted = Wanted(requested(pod, spec.get("overhead")), where)
+        wanted = Wanted(requested(pod, spec.get("overhead")), placement(spec))
         held = Held(entry.tenant, wanted, bool(entry.gang), entry.node, _is_stuck(status))
     return Observed(
         usage=pod_usage(pod) if counts else {},

@@ -7,8 +7,8 @@ from kube.errors import Conflict, Invalid, NotFound
 from kube.objects import Object, ObjectKey, encode
 from kube.quantities import quantity
 from kube.resources import PODS
-from syncer.admission import admission as holds
-from syncer.admission.admission import INCOMPLETE_SECONDS, Candidate, Hold
+from syncer.admission import candidates as holds
+from syncer.admission.candidates import INCOMPLETE_SECONDS, Candidate, Hold
 from syncer.admission.ledger import Item, describe
 from syncer.admission.nodes import Wanted, placement
 from syncer.admission.pod_usage import devices, pod_usage, requested, unnamed
@@ -45,7 +45,7 @@ class PodAdmission:
         overhead = self._super.overhead_of(wanted["spec"].get("runtimeClassName"))
         marks = wanted["metadata"]["annotations"]
         if gang is not None:
-            marks[api.GANG_MARK_ANNOTATION] = gang.name
+            marks[api.GANG_MARK_ANNOTATION] = gang.mark
         room = None
         if asked:
             marks[api.DEVICES_ANNOTATION] = " ".join(sorted(asked))

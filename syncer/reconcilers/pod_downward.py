@@ -6,7 +6,7 @@ from kube.client import Patch
 from kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
 from kube.objects import Object, ObjectKey, decode_object, encode
 from kube.resources import PODS
-from syncer.admission.admission import Candidate
+from syncer.admission.candidates import Candidate
 from syncer.entries import SuperPod, TenantPod
 from syncer.kinds.mirror import Refused
 from syncer.kinds.pod import mutable_digest, pod_marks, to_super

@@ -7,8 +7,9 @@ import pytest
 
 from kube.objects import Object, ObjectKey, encode
 from kube.quantities import NANOS
-from syncer.admission import admission as holds
-from syncer.admission.admission import Admission, Candidate, Hold
+from syncer.admission import candidates as holds
+from syncer.admission.admission import Admission
+from syncer.admission.candidates import Candidate, Hold
 from syncer.admission.gangs import Gang
 from syncer.admission.nodes import Wanted, placement
 from syncer.entries import decode_super_pod
@@ -85,7 +86,7 @@ def super_pod(candidate: Candidate, node: str, phase: str, version: int) -> byte
         api.UID_ANNOTATION: candidate.uid,
         api.NAMESPACE_ANNOTATION: candidate.request.namespace,
         api.DEVICES_ANNOTATION: " ".join(limits),
-        api.GANG_MARK_ANNOTATION: candidate.gang.name if candidate.gang else "",
+        api.GANG_MARK_ANNOTATION: candidate.gang.mark if candidate.gang else "",
     }
     pod: Object = {
         "metadata": {
@@ -247,6 +248,47 @@ def test_a_gang_that_has_begun_is_completed_before_all_others() -> None:
     for pod in gang[:2]:
         cluster.show(pod, "node-0", "Running")
     assert reasons(cluster, gang[2:]) == ["", ""]
+
+
+def test_after_a_restart_nobody_takes_the_room_of_a_gang_that_has_begun() -> None:
+    cluster = Cluster(nodes=1)
+    gang = a_gang()
+    for pod in gang[:2]:
+        cluster.show(pod, "node-0", "Running")
+    ledger = cluster.admission.open("a", {"pods": 4 * NANOS})
+    cluster.admission.keep_room()
+    assert ledger is not None
+    for pod in gang[:2]:
+        cluster.show(pod, "node-0", "Running")
+    cluster.admission.known("a")
+    assert reasons(cluster, a_gang("b", size=2))[-1] == holds.NO_DEVICES
+    assert reasons(cluster, [a_candidate(gpus=0)]) == [holds.OVER_QUOTA]
+    assert reasons(cluster, gang[2:]) == ["", ""]
+    assert ledger.used["pods"] == 4 * NANOS
+
+
+def test_the_room_is_given_to_others_if_the_rest_does_not_come() -> None:
+    cluster = Cluster(nodes=1)
+    for pod in a_gang()[:2]:
+        cluster.show(pod, "node-0", "Running")
+    cluster.admission.keep_room()
+    waiting = a_gang("b", size=2)
+    assert reasons(cluster, waiting)[-1] == holds.NO_DEVICES
+    cluster.woken.clear()
+    cluster.admission.let_go("a")
+    cluster.settle()
+    assert {request.tenant for request in cluster.woken} == {"b"}
+
+
+def test_a_pod_that_is_resized_while_it_waits_is_admitted_as_it_is_now() -> None:
+    cluster = Cluster()
+    ledger = cluster.admission.open("a", {f"requests.{GPU}": 3 * NANOS})
+    cluster.admission.known("a")
+    assert ledger is not None
+    assert cluster.admission.ask(a_candidate(gpus=1)) is None
+    assert cluster.admission.ask(a_candidate(gpus=3)) is None
+    assert cluster.admission.ask(a_candidate(gpus=4)) is not None
+    assert ledger.used.get(f"requests.{GPU}", 0) == 0
 
 
 def test_a_member_that_goes_takes_its_gangs_reservation_along() -> None:
