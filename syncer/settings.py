@@ -29,6 +29,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Ranges (comma separated) that no tenant's endpoints may point at: the super cluster's own."""
     log_level: str = "info"
 
+    @property
+    def reconciliation_timeout(self) -> float:
+        """Seconds for one reconciliation, which may send several requests."""
+        return self.request_timeout * 4
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
         """Raises msgspec.ValidationError, naming the variable and what would be right."""

@@ -47,6 +47,16 @@ SERVICE_ACCOUNT_ANNOTATION = f"{PREFIX}service-account"
 """On super pods: the tenant's name of the service account, for the downward API."""
 SCHEDULING_GATES_ANNOTATION = f"{PREFIX}scheduling-gates"
 """On super pods: which scheduling gates came from the tenant; others belong to the super cluster."""
+GANG_MARK_ANNOTATION = f"{PREFIX}gang-id"
+"""On super pods: the gang that the tenant's pod belongs to, and its size."""
+DEVICES_ANNOTATION = f"{PREFIX}devices"
+"""On super pods: the extended resources that the pod asks for, white-space separated."""
+GANG_ANNOTATION = f"{PREFIX}gang"
+"""A tenant puts it on pods that go down together: any name."""
+GANG_SIZE_ANNOTATION = f"{PREFIX}gang-size"
+"""Beside GANG_ANNOTATION: how many pods the gang takes to begin."""
+TENANT_KEYS = frozenset({GANG_ANNOTATION, GANG_SIZE_ANNOTATION})
+"""The keys under our prefix that a tenant may use."""
 EXPIRES_ANNOTATION = f"{PREFIX}expires"
 """On super token Secrets: when the token must be renewed (RFC 3339)."""
 NODE_AGENT_ANNOTATION = f"{PREFIX}node-agent"
@@ -94,6 +104,11 @@ CLIENT_CA_COMPONENT = "client-ca"
 NODE_AGENT_PORT = 10550
 NODE_AGENT_ADDRESS_TYPE = "NodeAgent"
 """Among a virtual node's addresses: where its agent is, if not at the node's own."""
+
+QUOTA_CONFIG_MAP = "virtualcluster-quota"
+"""In a tenant's ``kube-system``: what it uses of its quota. Written by the syncer."""
+STORAGE_CLASS_QUOTA_SUFFIX = ".storageclass.storage.k8s.io/"
+"""In a key of a quota: between a storage class and what is limited of it."""
 
 ROOT_CA_CONFIG_MAP = "kube-root-ca.crt"
 MIRRORED_ROOT_CA_CONFIG_MAP = "virtualcluster-root-ca.crt"
@@ -163,6 +178,8 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     runtime_class: str = ""
     """All pods run with this RuntimeClass; empty: with the one that they name."""
     policy: Policy = Policy()
+    quota: Mapping[str, str] = {}
+    """What all its super namespaces may hold together, by the keys of ResourceQuota."""
 
     @property
     def bucket(self) -> str:
@@ -192,6 +209,7 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
         nodes = effective.get("nodes") or spec.get("nodes", {})
         policy = effective.get("policy") or spec.get("policy", {})
         scheduling = effective.get("scheduling") or spec.get("scheduling", {})
+        quota = effective.get("quota") or spec.get("quota", {})
         return cls(
             key=status["tenantKey"],
             name=metadata["name"],
@@ -203,6 +221,7 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
             node_selector=nodes.get("selector", {}),
             runtime_class=scheduling.get("runtimeClassName", ""),
             policy=msgspec.convert(policy, Policy),
+            quota={key: str(value) for key, value in (quota.get("hard") or {}).items()},
         )
 
 

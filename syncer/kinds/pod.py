@@ -26,6 +26,7 @@ TENANT_ONLY = (
     "nodeName",  # becomes a required node affinity
     "serviceAccount",  # deprecated twin of serviceAccountName
     "serviceAccountName",  # super pods run as "default"; the tenant's token comes from a Secret
+    "schedulingGroup",  # the syncer sees to gangs (docs/decisions/0009)
     "schedulerName",  # a scheduler that a tenant names does not exist in the super cluster
     "priority",  # computed from the class, by the super cluster's own admission
     "preemptionPolicy",  # likewise

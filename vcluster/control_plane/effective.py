@@ -3,8 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kubernetes.utils import parse_quantity
-
+from kube.quantities import nanos
 from vcluster import api
 from vcluster.api import Object
 
@@ -45,6 +44,7 @@ def effective(spec: Mapping[str, Any], virtual_cluster_class: Object | None) -> 
             "enabled": bool(spec.get("dns", {}).get("enabled", True)),
             "image": limits.get("dns", {}).get("image", api.DNS_IMAGE),
         },
+        "quota": {"hard": _hard(spec.get("quota", {}), limits.get("quota", {}))},
     }
 
 
@@ -122,7 +122,7 @@ def _check_defaults(policy: Object) -> None:
         policy.get(field, {}).get("defaults", {}) for field in ("requests", "limits")
     )
     for name in requests.keys() & limits.keys():
-        if parse_quantity(requests[name]) > parse_quantity(limits[name]):
+        if nanos(requests[name]) > nanos(limits[name]):
             message = f"{requests[name]!r} is more than the default limit {limits[name]!r}"
             raise InvalidSpec(f"spec.policy.requests.defaults[{name}]", "Contradiction", message)
 
@@ -134,6 +134,25 @@ def _scheduling(wanted: Mapping[str, Any], limits: Mapping[str, Any]) -> Object:
         message = f"{own!r} is not the class's; it must be {forced!r} or left out"
         raise InvalidSpec("spec.scheduling.runtimeClassName", "LooserThanClass", message)
     return merged | ({"runtimeClassName": forced or own} if forced or own else {})
+
+
+def _hard(wanted: Mapping[str, Any], limits: Mapping[str, Any]) -> dict[str, str]:
+    """Each amount that tenant or class names; the tenant's is at most the class's."""
+    merged = {key: str(value) for key, value in limits.get("hard", {}).items()}
+    for key, value in wanted.get("hard", {}).items():
+        field = f"spec.quota.hard[{key}]"
+        try:
+            amount = nanos(value)
+        except ValueError as error:
+            raise InvalidSpec(field, "InvalidQuantity", str(error)) from error
+        if amount < 0:
+            message = f"{value} is less than nothing; it must be at least 0"
+            raise InvalidSpec(field, "InvalidQuantity", message)
+        if key in merged and amount > nanos(merged[key]):
+            message = f"{value} is more than the class allows; it must be at most {merged[key]}"
+            raise InvalidSpec(field, "LooserThanClass", message)
+        merged[key] = str(value)
+    return merged
 
 
 def _weight(wanted: Mapping[str, Any], limits: Mapping[str, Any]) -> int:

@@ -24,6 +24,7 @@ def values(effective: Mapping[str, Any]) -> Object:
     return {
         "admin_group": api.ADMIN_GROUP,
         "syncer_group": api.SYNCER_GROUP,
+        "quota_config_map": api.QUOTA_CONFIG_MAP,
         "policy": policy,
         "runtime_class": effective["scheduling"].get("runtimeClassName", ""),
         "sysctls": sorted(pod_standards.SAFE_SYSCTLS),
