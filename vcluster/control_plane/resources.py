@@ -1,6 +1,7 @@
 """The kinds that the operator itself creates or reads, beyond those that are mirrored."""
 
 from kube.resources import (
+    ENDPOINT_SLICES,
     NAMESPACES,
     SECRETS,
     SERVICE_CIDRS,
@@ -31,6 +32,7 @@ PRIORITY_LEVELS = Resource(
     "PriorityLevelConfiguration",
     namespaced=False,
 )
+ENDPOINTS = Resource("", "v1", "endpoints", "Endpoints")
 
 APPLIED = {
     (resource.api_version, resource.kind): resource
@@ -42,6 +44,8 @@ APPLIED = {
         CLUSTER_ROLE_BINDINGS,
         FLOW_SCHEMAS,
         PRIORITY_LEVELS,
+        ENDPOINTS,
+        ENDPOINT_SLICES,
     )
 }
 """What a template may create, by ``apiVersion`` and ``kind``."""
