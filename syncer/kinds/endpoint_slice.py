@@ -80,8 +80,10 @@ def _leads_to_own_api_server(endpoint_slice: Object, tenant: Tenant, gateway: st
         for address in endpoint.get("addresses") or ()
     }
     # A slice without ports means all ports.
-    ports = [(port.get("port"), port.get("protocol", "TCP")) for port in
-             endpoint_slice.get("ports") or [{}]]
+    ports = [
+        (port.get("port"), port.get("protocol", "TCP"))
+        for port in endpoint_slice.get("ports") or [{}]
+    ]
     return addresses == {gateway} and set(ports) == {(tenant.api_server_port, "TCP")}
 
 

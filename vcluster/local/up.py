@@ -102,9 +102,7 @@ class _Bringing:
     def _apply(self, names: Sequence[str]) -> None:
         state, kubeconfig = self._state, self._options.kubeconfig
         digests = configuration.digests(state, self._options)
-        programs = components.programs(
-            state, state.ports, names, kubeconfig, digests, state.site()
-        )
+        programs = components.programs(state, state.ports, names, kubeconfig, digests, state.site())
         self._supervisor.apply(components.GROUP, programs)
 
     def _start_datastore(self) -> None:
@@ -145,7 +143,7 @@ class _Bringing:
             return
         count = self._options.real_nodes
         bring_up.bring_up(self._state, site, count, self._report, self._wait)
-        self._say(f"{count} real nodes started")
+        self._say(f"{count} real node{'s' if count > 1 else ''} started")
 
     def _await(self, nodes: list[str]) -> None:
         if nodes:

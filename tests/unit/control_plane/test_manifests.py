@@ -41,7 +41,8 @@ def test_the_root_namespace_is_marked() -> None:
 
 def test_every_bootstrap_object_is_of_a_kind_that_the_operator_applies() -> None:
     for path in (templates_directory() / "tenant").glob("*.j2"):
-        for obj in MANIFESTS.render(f"tenant/{path.name}", admin_group="a", syncer_group="s"):
+        values = {"admin_group": "a", "syncer_group": "s", "address": "10.0.0.1", "port": 6443}
+        for obj in MANIFESTS.render(f"tenant/{path.name}", **values):
             assert (obj["apiVersion"], obj["kind"]) in APPLIED
 
 

@@ -4,7 +4,6 @@ import shutil
 from collections.abc import Callable, Sequence
 from functools import partial
 from ipaddress import IPv4Network
-from pathlib import Path
 
 import msgspec
 
@@ -40,14 +39,15 @@ def choose_block(state: State) -> None:
         raise StateError(f"real nodes have no free addresses: {error}") from error
 
 
-def bring_up(state: State, site: Site, count: int, report: Callable[[str], None], wait: Wait) -> None:
+def bring_up(
+    state: State, site: Site, count: int, report: Callable[[str], None], wait: Wait
+) -> None:
     """Exactly ``count`` nodes run; they register themselves a moment later.
 
     Raises MissingRequirement, ImageError, CommandError, SupervisionError, and what ``wait`` raises.
     """
     plugins = requirements.install(report)
     nodes = site.nodes(count)
-    _forget(site, count)
     archives = images.build(site, {name: state.binaries / name for name in ("kubectl", "coredns")})
     port = state.ports[super_cluster.API_SERVER]
     digests = configuration.write(state, nodes, port, plugins)
@@ -69,6 +69,7 @@ def bring_up(state: State, site: Site, count: int, report: Callable[[str], None]
             images.load_all(node, archives)
     # A kubelet that finds no images would wait before it looks again.
     apply(nodes)
+    _forget(site, count)
 
 
 def take_away(state: State) -> None:
@@ -93,11 +94,6 @@ def _forget(site: Site, count: int) -> None:
     wanted = {node.name for node in site.nodes(count)}
     for directory in site.directory.glob("real-*"):
         if directory.name not in wanted:
-            _delete_node(site, directory)
+            shutil.rmtree(directory)
     if not count and site.directory.exists():
         shutil.rmtree(site.directory)
-
-
-def _delete_node(site: Site, directory: Path) -> None:
-    # Its programs end only when the supervisor is told what is wanted; their files may go before.
-    shutil.rmtree(directory, ignore_errors=True)

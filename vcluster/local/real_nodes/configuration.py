@@ -99,9 +99,7 @@ def _write_kubeconfig(state: State, node: Node, part: str, subject: Subject, por
         pair,
         API_SERVER_NAME,
     )
-    host.write_private(
-        node.directory / "configuration" / f"{part}.kubeconfig", text.decode()
-    )
+    host.write_private(node.directory / "configuration" / f"{part}.kubeconfig", text.decode())
 
 
 def _render(target: Path, **values: object) -> None:

@@ -11,8 +11,9 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 
@@ -24,6 +25,9 @@ API_SERVER = "kube-apiserver"
 LOOK_SECONDS = 0.5
 BLOCK_BYTES = 1 << 18
 BACKLOG = 256
+
+
+Forward: TypeAlias = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 class Gateway:
@@ -90,7 +94,9 @@ def _inside(namespace: str) -> Iterator[None]:
         os.close(home)
 
 
-def _forwarder(port: int):  # type: ignore[no-untyped-def]
+def _forwarder(port: int) -> Forward:
+    """Serves one connection."""
+
     async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError), contextlib.closing(writer):
             there, back = await asyncio.open_connection(LOOPBACK, port, limit=BLOCK_BYTES)

@@ -12,6 +12,7 @@ import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 FOLDERS = {
     "bin": 0o755,
@@ -90,7 +91,7 @@ def _names(archive: tarfile.TarFile) -> list[str]:
     raise ValueError("it has neither a manifest.json nor an index.json")
 
 
-def _read(archive: tarfile.TarFile, name: str):  # type: ignore[no-untyped-def]
+def _read(archive: tarfile.TarFile, name: str) -> Any:
     file = archive.extractfile(name)
     if file is None:
         raise ValueError(f"{name} is no file")

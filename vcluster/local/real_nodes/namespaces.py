@@ -5,12 +5,11 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
 import msgspec
-
-from vcluster.supervision import host
 
 # <sched.h>; Python has them only from 3.12 on.
 CLONE_NEWNS = 0x00020000
@@ -53,8 +52,12 @@ class Holder(msgspec.Struct, frozen=True):
             return None
 
     def write(self, path: Path) -> None:
-        """Name it in a file."""
-        host.write_private(path, msgspec.json.encode(self).decode())
+        """Name it in a file, in one step."""
+        # Not by vcluster.supervision: what it imports would double the memory of each program here.
+        temporary = path.with_name(f".{path.name}.new")
+        with open(temporary, "wb", opener=partial(os.open, mode=0o600)) as file:
+            file.write(msgspec.json.encode(self))
+        temporary.replace(path)
 
     def namespace(self, kind: str) -> str:
         """The file of one of its namespaces."""
@@ -91,7 +94,7 @@ def _become(action: Callable[[], None], command: Sequence[str]) -> NoReturn:
             signal.signal(number, signal.SIG_DFL)
         action()
         if command:
-            os.execvp(command[0], command)
+            os.execvp(command[0], list(command))
         code = 0
     except BaseException as error:
         print(f"{command[0] if command else 'child'}: {error!r}", file=sys.stderr, flush=True)

@@ -27,9 +27,7 @@ from vcluster.local.real_nodes.namespaces import (
 from vcluster.local.real_nodes.site import Node, Site
 from vcluster.local.real_nodes.waiting import Stopped, on_signal, until, until_one_ends
 
-OWN = (
-    CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP
-)
+OWN = CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP
 ROUTER_SECONDS = 30.0
 READY = b"ready"
 
@@ -47,9 +45,10 @@ def hold(node: Node, service_ranges: Sequence[str]) -> int:
         holder.write(node.holder)
         print(f"{node.name} is up; its PID 1 is {holder.pid} here", flush=True)
         until_one_ends(parent, found.pid)
-        return 1
     except Stopped:
         return 0
+    else:
+        return 1
     finally:
         clear(node)
         _reap()

@@ -119,7 +119,9 @@ def free_block(taken: list[IPv4Network]) -> int:
     for number, block in enumerate(BLOCKS):
         if not any(block.overlaps(other) for other in taken):
             return number
-    msg = f"all of {BLOCKS[0].network_address} to {BLOCKS[-1].broadcast_address} is routed elsewhere"
+    msg = (
+        f"all of {BLOCKS[0].network_address} to {BLOCKS[-1].broadcast_address} is routed elsewhere"
+    )
     raise ValueError(msg)
 
 
