@@ -1,6 +1,6 @@
 # Every target works from a fresh clone: it sets up what it needs by itself.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check integration e2e bench clean setup binaries
+.PHONY: help demo test check integration e2e e2e-real bench clean setup binaries
 
 PYTHON ?= python3
 VENV := .venv
@@ -31,7 +31,7 @@ check: $(STAMP) ## Lint, format, types, import layers
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-test: binaries ## All tests: unit, integration, e2e, chaos
+test: binaries ## All tests: unit, integration, e2e, real nodes, chaos
 	@$(BIN)/pytest tests
 
 integration: binaries ## Tests against real etcd and kube-apiservers
@@ -39,6 +39,9 @@ integration: binaries ## Tests against real etcd and kube-apiservers
 
 e2e: binaries ## Tests of the whole local system, as started by vc up
 	@$(BIN)/pytest tests/e2e
+
+e2e-real: binaries ## Tests with real nodes: kubelet and containers; needs root on Linux
+	@$(BIN)/pytest tests/e2e_real
 
 bench: binaries ## Measure: the tenants' path against the direct path, in one run
 	@$(BIN)/python -m tests.bench

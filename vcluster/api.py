@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from hashlib import sha256
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -172,6 +173,8 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     namespace: str
     uid: str
     service_cidr: str = ""
+    api_server_port: int = 0
+    """0 while it is not known."""
     weight: int = 1
     nodes_mode: str = "all"
     node_selector: Mapping[str, str] = {}
@@ -216,6 +219,7 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
             namespace=metadata["namespace"],
             uid=metadata["uid"],
             service_cidr=status["serviceCIDR"],
+            api_server_port=urlsplit(status.get("endpoint", "")).port or 0,
             weight=scheduling.get("weight", 1),
             nodes_mode=nodes.get("mode", "all"),
             node_selector=nodes.get("selector", {}),

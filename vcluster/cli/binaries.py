@@ -35,18 +35,20 @@ def binaries(context: click.Context, folder: Path | None, output: str) -> None:
 
 @binaries.command()
 @_folder
+@click.option("--real-nodes", is_flag=True, help="Also those that only real nodes need.")
 @click.pass_obj
-def get(from_list: Path | None, folder: Path | None) -> None:
+def get(from_list: Path | None, folder: Path | None, real_nodes: bool) -> None:
     """Obtain the programs that are missing: download them, or build them from source.
 
     They are kept in the user's cache, by version. With --from, programs of the right version are
     copied there from a folder, for machines that have neither Go nor a network.
     """
-    from vcluster.binaries import NAMES, BinariesError, ensure
+    from vcluster.binaries import NAMES, REAL_NODE_NAMES, BinariesError, ensure
 
     folder = folder or from_list
+    names = (*NAMES, *(REAL_NODE_NAMES if real_nodes else ()))
     try:
-        ensure(NAMES, _report(), folder, keep=folder is not None)
+        ensure(names, _report(), folder, keep=folder is not None)
     except BinariesError as error:
         raise Failure(error.message, error.hint) from error
     _list(folder, "table")

@@ -19,8 +19,8 @@ from vcluster.control_plane import apply, credentials, front_door, service_range
 from vcluster.control_plane.cluster import ApiError, Cluster, Unreachable
 from vcluster.control_plane.components import COMPONENTS
 from vcluster.control_plane.effective import InvalidSpec, effective, kubernetes_version
-from vcluster.control_plane.manifests import Manifests
-from vcluster.control_plane.plan import Plan, backup_files, pairs_in
+from vcluster.control_plane.manifests import KUBERNETES_ENDPOINTS, Manifests
+from vcluster.control_plane.plan import KUBE_APISERVER, Plan, backup_files, pairs_in
 from vcluster.control_plane.readiness import Readiness
 from vcluster.control_plane.resources import VIRTUAL_CLUSTER_CLASSES, VIRTUAL_CLUSTERS
 from vcluster.control_plane.secrets import credentials_of, secrets_of
@@ -61,6 +61,8 @@ class Provider:
     executor: Executor
     """For what can be done at once; never runs whole passes."""
     service_pool: str
+    gateway_address: str
+    """Where pods reach the tenants' API servers, at these servers' own ports; empty: nowhere."""
     stopping: Event
     node_agent_authority: bytes = b""
     """Signs the node agents' serving certificates, PEM; empty: there are no node agents."""
@@ -86,7 +88,7 @@ class Pass:
         self._start(plan)
         with Readiness(plan) as readiness:
             self._wait_until_ready(readiness)
-            self._bootstrap(readiness.tenant)
+            self._bootstrap(plan, readiness.tenant)
             self._record.write()
             self._dns(readiness.tenant, plan)
         self._record.write()
@@ -225,7 +227,7 @@ class Pass:
                 raise NotReady("the operator ends")
         record.set(Condition.CONTROL_PLANE_READY, True, "Healthy", "All components are ready")
 
-    def _bootstrap(self, tenant: Cluster) -> None:
+    def _bootstrap(self, plan: Plan, tenant: Cluster) -> None:
         provider, record = self._provider, self._record
         values = front_door.values(record.fields["effective"])
         wanted = [
@@ -233,6 +235,11 @@ class Pass:
             for template in front_door.TEMPLATES
             for obj in provider.manifests.render(template, **values)
         ]
+        if provider.gateway_address:
+            port = plan.placement.ports[KUBE_APISERVER]
+            wanted += provider.manifests.render(
+                KUBERNETES_ENDPOINTS, address=provider.gateway_address, port=port
+            )
         try:
             written = apply.converge(tenant, wanted, provider.executor)
         except (ApiError, Unreachable) as error:

@@ -2,6 +2,7 @@
 
 from kube.resources import (
     CONFIG_MAPS,
+    ENDPOINT_SLICES,
     NAMESPACES,
     SECRETS,
     SERVICE_ACCOUNTS,
@@ -35,6 +36,7 @@ PRIORITY_LEVELS = Resource(
     "PriorityLevelConfiguration",
     namespaced=False,
 )
+ENDPOINTS = Resource("", "v1", "endpoints", "Endpoints")
 _ADMISSION = "admissionregistration.k8s.io"
 ADMISSION_POLICIES = Resource(
     _ADMISSION,
@@ -68,6 +70,8 @@ APPLIED = {
         PRIORITY_LEVELS,
         ADMISSION_POLICIES,
         ADMISSION_POLICY_BINDINGS,
+        ENDPOINTS,
+        ENDPOINT_SLICES,
     )
 }
 """What a template may create, by ``apiVersion`` and ``kind``."""
