@@ -2,6 +2,7 @@
 
 import platform
 import shutil
+from functools import partial
 from pathlib import Path
 
 from tests.e2e.local_system import LocalSystem, TenantCluster, wait_for
@@ -21,7 +22,7 @@ def test_an_image_is_loaded_into_every_node(
     for node in ("real-0", "real-1"):
         team_a.apply(container_pod(f"own-{node}", "sleep 1000", node, "localhost/own:7"))
     for node in ("real-0", "real-1"):
-        wait_for(f"it runs on {node}", lambda name=f"own-{node}": is_ready(team_a, name))
+        wait_for(f"it runs on {node}", partial(is_ready, team_a, f"own-{node}"))
     team_a.kubectl("delete", "pod", "own-real-0", "own-real-1", "--wait=false")
 
 
