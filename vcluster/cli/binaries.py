@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,9 @@ def binaries(context: click.Context, folder: Path | None, output: str) -> None:
     """List the Kubernetes programs that 'vc up' needs: wanted version, and where it was found."""
     context.obj = folder
     if context.invoked_subcommand is None:
-        _list(folder, output)
+        from vcluster.binaries import NAMES
+
+        _list(NAMES, folder, output)
 
 
 @binaries.command()
@@ -51,14 +54,14 @@ def get(from_list: Path | None, folder: Path | None, real_nodes: bool) -> None:
         ensure(names, _report(), folder, keep=folder is not None)
     except BinariesError as error:
         raise Failure(error.message, error.hint) from error
-    _list(folder, "table")
+    _list(names, folder, "table")
 
 
-def _list(folder: Path | None, output: str) -> None:
-    from vcluster.binaries import NAMES, BinariesError, locate
+def _list(names: Sequence[str], folder: Path | None, output: str) -> None:
+    from vcluster.binaries import BinariesError, locate
 
     try:
-        found = locate(NAMES, folder)
+        found = locate(names, folder)
     except BinariesError as error:
         raise Failure(error.message, error.hint) from error
     rows = [_row(place) for place in found.values()]

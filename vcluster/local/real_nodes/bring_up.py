@@ -46,6 +46,9 @@ def bring_up(
 
     Raises MissingRequirement, ImageError, CommandError, SupervisionError, and what ``wait`` raises.
     """
+    for name in (components.KUBELET, components.KUBE_PROXY):
+        remedy = "name a folder elsewhere with VC_BINARIES or XDG_CACHE_HOME"
+        requirements.check_visible(f"the program {name}", state.binaries / name, remedy)
     plugins = requirements.install(report)
     nodes = site.nodes(count)
     archives = images.build(site, {name: state.binaries / name for name in ("kubectl", "coredns")})

@@ -53,10 +53,14 @@ def check(site_directory: Path) -> None:
             "real nodes need the cgroup v1 hierarchies of the kernel, each mounted alone below "
             f"{cgroups.ROOT}; missing: {', '.join(missing)} (cgroup v2 is not supported yet)"
         )
-    if folder := is_hidden(site_directory):
+    check_visible("the state directory", site_directory, "choose another --state-dir")
+
+
+def check_visible(what: str, path: Path, remedy: str) -> None:
+    """Whether nodes see a path of the host. Raises MissingRequirement."""
+    if folder := is_hidden(path.resolve()):
         raise MissingRequirement(
-            f"the state directory {site_directory} is below {folder}, of which a real node has its "
-            "own; choose another --state-dir"
+            f"{what} {path.resolve()} is below {folder}, of which a real node has its own; {remedy}"
         )
 
 
