@@ -83,6 +83,7 @@ class AiohttpTransport:
         self._session: aiohttp.ClientSession | None = None
         self._base = ""
         self._ssl: ssl.SSLContext | bool = False
+        self._name: str | None = None
         self._headers: dict[str, str] = {}
         self._closing: list[aiohttp.ClientSession] = []
 
@@ -121,6 +122,7 @@ class AiohttpTransport:
             data=body or None,
             headers={**self._headers, **headers},
             ssl=self._ssl,
+            server_hostname=self._name,
         ) as response:
             data = await response.read()
             return Response(response.status, response.headers.get("Retry-After"), data)
@@ -135,7 +137,10 @@ class AiohttpTransport:
         try:
             async with asyncio.timeout(timeout):
                 response = await session.get(
-                    url, headers={**self._headers, **headers}, ssl=self._ssl
+                    url,
+                    headers={**self._headers, **headers},
+                    ssl=self._ssl,
+                    server_hostname=self._name,
                 )
         except TimeoutError as error:
             raise Unreachable(f"no answer within {timeout:g} s") from error
@@ -169,6 +174,7 @@ class AiohttpTransport:
             self._credentials = credentials
             self._base = credentials.server
             self._ssl = context or False
+            self._name = credentials.name or None
             self._headers = {"User-Agent": "virtualcluster"}
             if credentials.token:
                 self._headers["Authorization"] = f"Bearer {credentials.token}"
