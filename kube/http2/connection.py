@@ -39,7 +39,8 @@ class Connection:
     async def open(self, host: str, port: int, context: ssl.SSLContext, name: str) -> None:
         """Connect, and wait until the server has said how many streams it takes.
 
-        ``name`` is what the server's certificate must be for. Raises Unreachable and NotHttp2. The caller bounds the time.
+        ``name`` is what the server's certificate must be for. Raises Unreachable and NotHttp2. The
+        caller bounds the time.
         """
         channel = self._channel = Channel(context, name, self)
         try:
