@@ -18,8 +18,6 @@ from node_agent.streams import Closed, TlsStream, prepare
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 30.0
 """For a report: the kubelet may have to ask its API server who we are."""
-SPARE_DELAY_SECONDS = 0.02
-"""The request that took the last one comes first."""
 SPARE_SECONDS = 20.0
 """So long a connection is held ready for the next request; kubelets close theirs after 32 s."""
 
@@ -46,11 +44,14 @@ class Kubelet:
     async def connection(self) -> AsyncIterator[TlsStream]:
         """An open connection for one request, closed in the end. Raises KubeletFailed."""
         stream = self._take_spare() or await self._open()
-        self._asked.set()
         try:
             yield stream
         finally:
             stream.close()
+
+    def expect_more(self) -> None:
+        """A request is answered, and another one may follow: get ready for it."""
+        self._asked.set()
 
     async def keep_spare(self) -> None:
         """While there are requests, have a connection ready for the next one; until cancelled.
@@ -61,7 +62,6 @@ class Kubelet:
             while True:
                 await self._asked.wait()
                 self._asked.clear()
-                await asyncio.sleep(SPARE_DELAY_SECONDS)
                 with contextlib.suppress(KubeletFailed):  # whoever asks next will be told
                     stream = await self._open()
                     assert self._context is not None
@@ -94,14 +94,15 @@ class Kubelet:
             self._spare = None
 
     async def _open(self) -> TlsStream:
-        stream: TlsStream | None = None
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 stream = await self._connect()
-                await stream.handshake()
+                try:
+                    await stream.handshake()
+                except BaseException:
+                    stream.close()
+                    raise
         except (OSError, ValueError, TimeoutError, Closed) as error:
-            if stream is not None:
-                stream.close()
             raise KubeletFailed(f"no connection: {error or type(error).__name__}") from error
         return stream
 
