@@ -1,6 +1,7 @@
 """The node agent's life, from top to bottom: start here."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
 
 import structlog
 
@@ -42,6 +43,8 @@ class App:
                 field_selector=f"metadata.name={api.CLIENT_CA_CONFIG_MAP}",
             )
         ]
+        self._more: list[Callable[[], Coroutine[None, None, None]]] = []
+        """What else runs all the time."""
         self._limits = Limits(settings.connections, settings.tenant_connections)
         backend = self._real(credentials) if settings.node else self._simulated()
         self._server = Server(settings, self._authorities, backend, self._limits, self.problems)
@@ -54,8 +57,8 @@ class App:
                 health_server(settings, self.problems, self._refresh_metrics),
                 asyncio.TaskGroup() as tasks,
             ):
-                for informer in self._informers:
-                    tasks.create_task(informer.run())
+                for work in (*(informer.run for informer in self._informers), *self._more):
+                    tasks.create_task(work())
                 with self._server.listen() as listener:
                     log.info("serving", address=settings.address, port=self._server.port)
                     await self._server.run(listener)
@@ -75,6 +78,7 @@ class App:
             )
         )
         kubelet = Kubelet(self._settings, credentials)
+        self._more.append(kubelet.keep_spare)
         return KubeletBackend(kubelet, pods, self._limits, self._settings.node)
 
     def _simulated(self) -> Backend:

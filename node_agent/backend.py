@@ -73,6 +73,7 @@ class KubeletBackend:
                 await self._fail(response, begin, kubelet, pod, client)
                 return
             await client.write(head + begin)
+            self._kubelet.expect_more()
             pass_on = splice if wanted.upgrades else relay
             await pass_on(kubelet, client, metrics.BYTES.inc)
 

@@ -112,6 +112,16 @@ class TlsStream:
             except _FAILURES as error:
                 raise Closed(f"broken off: {_words(error)}") from error
 
+    def is_silent(self) -> bool:
+        """Whether the connection lives and the peer has said nothing on it."""
+        try:
+            self._tls.recv(1)
+        except _WANT_READ:
+            return True  # nothing but TLS's own messages
+        except _FAILURES:
+            pass
+        return False
+
     async def end(self) -> None:
         """Tell the peer that nothing more comes, and let it take what was sent.
 

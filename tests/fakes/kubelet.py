@@ -40,6 +40,8 @@ class FakeKubelet:
         """By path."""
         self.open = 0
         """Connections."""
+        self.busy = 0
+        """Requests that are being answered."""
         self.received = b""
         """What came through upgraded connections."""
         self.silent = False
@@ -85,14 +87,28 @@ class FakeKubelet:
             name.lower(): value.strip() for name, _, value in (f.partition(":") for f in fields)
         }
         self.requests.append(Received(method, target, headers))
+        lasting = version == "HTTP/1.1" and headers.get("connection", "").lower() != "close"
+        self.busy += 1
+        try:
+            return await self._answer(reader, writer, target, headers) and lasting
+        finally:
+            self.busy -= 1
+
+    async def _answer(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        target: str,
+        headers: Mapping[str, str],
+    ) -> bool:
+        """Whether the connection is still one of HTTP."""
+        path, _, query = target.partition("?")
         if self.silent:
             await reader.read(1)
             return False
-        path, _, query = target.partition("?")
-        lasting = version == "HTTP/1.1" and headers.get("connection", "").lower() != "close"
         if path in self.reports:
             _respond(writer, 200, self.reports[path], "application/json")
-            return lasting
+            return True
         verb, namespace, pod, *rest = path.strip("/").split("/")
         uid = self.pods.get((namespace, pod))
         if uid is None or (verb != "containerLogs" and rest and rest[0] not in (uid, "web")):
@@ -106,7 +122,7 @@ class FakeKubelet:
         else:
             await self._echo(reader, writer, headers["upgrade"])
             return False
-        return lasting
+        return True
 
     async def _log(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pod: str, *, follow: bool

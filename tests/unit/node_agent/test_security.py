@@ -307,7 +307,7 @@ async def test_a_tenant_that_opens_too_much_slows_only_itself(tmp_path: Path) ->
             _, writer = await world.connect(world.team_a.client())
             writer.write(request(f"GET {LOGS}?follow=true HTTP/1.1"))
             held.append(writer)
-        await eventually(lambda: world.kubelet.open == 3, "all are served")
+        await eventually(lambda: world.kubelet.busy == 3, "all are served")
         assert (await world.ask(world.team_a.client(), "GET", LOGS)).status == 429
         world.kubelet.silent = False
         assert (await world.ask(world.team_b.client(), "GET", LOGS)).status == 200

@@ -124,8 +124,8 @@ async def test_the_last_words_of_the_kubelet_are_delivered(world: World) -> None
 async def test_a_client_that_leaves_ends_what_the_kubelet_does_for_it(world: World) -> None:
     path = "/containerLogs/default/web/web?follow=true"
     async with opened(world, path, {}, "GET"):
-        await eventually(lambda: world.kubelet.open == 1, "the kubelet is asked")
-    await eventually(lambda: world.kubelet.open == 0, "the kubelet is left alone")
+        await eventually(lambda: world.kubelet.busy == 1, "the kubelet is asked")
+    await eventually(lambda: world.kubelet.busy == 0, "the kubelet is left alone")
 
 
 async def test_a_client_that_leaves_before_the_first_byte_is_noticed(world: World) -> None:
@@ -133,9 +133,9 @@ async def test_a_client_that_leaves_before_the_first_byte_is_noticed(world: Worl
     world.kubelet.silent = True
     _, writer = await world.connect(world.team_a.client())
     writer.write(b"GET /containerLogs/default/web/web?follow=true HTTP/1.1\r\n\r\n")
-    await eventually(lambda: world.kubelet.open == 1, "the kubelet is asked")
+    await eventually(lambda: world.kubelet.busy == 1, "the kubelet is asked")
     writer.close()
-    await eventually(lambda: world.kubelet.open == 0, "the kubelet is left alone")
+    await eventually(lambda: world.kubelet.busy == 0, "the kubelet is left alone")
 
 
 async def test_a_client_that_takes_nothing_is_dropped(tmp_path: Path) -> None:
@@ -145,8 +145,8 @@ async def test_a_client_that_takes_nothing_is_dropped(tmp_path: Path) -> None:
         path = "/containerLogs/default/web/web?follow=true"
         async with opened(world, path, {}, "GET") as (_, writer):
             writer.transport.pause_reading()  # type: ignore[attr-defined]
-            await eventually(lambda: world.kubelet.open == 1, "the kubelet writes")
-            await eventually(lambda: world.kubelet.open == 0, "the slow client is dropped")
+            await eventually(lambda: world.kubelet.busy == 1, "the kubelet writes")
+            await eventually(lambda: world.kubelet.busy == 0, "the slow client is dropped")
 
 
 async def test_a_kubelet_that_is_away_is_said_to_be(world: World) -> None:
