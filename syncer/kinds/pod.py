@@ -19,6 +19,7 @@ from vcluster.api import Tenant
 
 RESOURCE = PODS
 CLUSTER_DOMAIN = "cluster.local"
+LONGEST_LABEL, LONGEST_HOSTNAME = 63, 64
 MAX_SERVERS, MAX_SEARCHES, MAX_SEARCH_CHARACTERS = 3, 32, 2048
 
 # Belong to the tenant's own control plane, or name things that only exist there.
@@ -64,6 +65,9 @@ def to_super(pod: Object, tenant: Tenant, offers: Offers) -> Object:
         wanted["affinity"] = placed
     if spread := spec.get("topologySpreadConstraints"):
         wanted["topologySpreadConstraints"] = [without_merged_keys(item, labels) for item in spread]
+    if own_name := full_hostname(spec, namespace, metadata["name"]):
+        del wanted["setHostnameAsFQDN"]
+        wanted["hostnameOverride"] = own_name
     wanted |= dns(spec, namespace, tenant)
     wanted |= {"serviceAccountName": "default", "automountServiceAccountToken": False}
     marked = pod_metadata(pod, tenant)
@@ -88,6 +92,21 @@ def pod_metadata(pod: Object, tenant: Tenant) -> Object:
         if key not in NODE_LABELS
     }
     return super_metadata(pod | {"metadata": metadata | {"labels": labels}}, tenant)
+
+
+def full_hostname(spec: Object, namespace: str, name: str) -> str:
+    """The tenant's full name of a pod that wants it as its hostname; empty if it does not.
+
+    The node would make it of the super namespace. One that is too long for a hostname is left to the
+    node, which says so. A pod that only has a subdomain keeps its short hostname: what follows it in
+    ``/etc/hosts`` is the node's affair, and the tenant's DNS knows that name too.
+    """
+    subdomain = spec.get("subdomain")
+    if not subdomain or not spec.get("setHostnameAsFQDN") or spec.get("hostNetwork"):
+        return ""
+    hostname = spec.get("hostname") or name[:LONGEST_LABEL].rstrip("-.")
+    full = f"{hostname}.{subdomain}.{namespace}.svc.{CLUSTER_DOMAIN}"
+    return full if len(full) <= LONGEST_HOSTNAME else ""
 
 
 def pod_marks(pod: Object) -> dict[str, str]:

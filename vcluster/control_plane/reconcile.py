@@ -258,7 +258,7 @@ class Pass:
         # Of an earlier version's status, while the spec is invalid, it may be missing.
         wanted = record.fields["effective"].get("dns", {"enabled": True, "image": api.DNS_IMAGE})
         objects = provider.manifests.render(
-            DNS_TEMPLATE, address=plan.dns_address, image=wanted["image"]
+            DNS_TEMPLATE, key=plan.key, address=plan.dns_address, image=wanted["image"]
         )
         try:
             if not wanted["enabled"]:

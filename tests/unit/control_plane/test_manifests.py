@@ -44,7 +44,7 @@ def test_the_root_namespace_is_marked() -> None:
 def test_every_bootstrap_object_is_of_a_kind_that_the_operator_applies() -> None:
     for path in (templates_directory() / "tenant").glob("*.j2"):
         values = front_door.values(effective({}, {}))
-        values |= {"address": "10.0.0.10", "image": "dns", "port": 6443}
+        values |= {"address": "10.0.0.10", "image": "dns", "port": 6443, "key": "a-1"}
         for obj in MANIFESTS.render(f"tenant/{path.name}", **values):
             assert (obj["apiVersion"], obj["kind"]) in APPLIED
 
