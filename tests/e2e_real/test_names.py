@@ -57,7 +57,7 @@ def _in_ring(tenant: TenantCluster, script: str) -> str:
 
 @pytest.mark.parametrize("name", ["named", "named.default", "named.default.svc.cluster.local"])
 def test_a_service_is_found_by_its_names(named: TenantCluster, name: str) -> None:
-    assert _in_ring(named, f"wget -T 5 -qO- http://{name}/") == f"{ANSWER}\n"
+    assert _in_ring(named, f"timeout 9 wget -qO- http://{name}/") == f"{ANSWER}\n"
 
 
 def test_members_of_a_stateful_set_find_each_other(named: TenantCluster) -> None:
