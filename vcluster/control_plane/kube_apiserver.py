@@ -5,6 +5,7 @@ from collections.abc import Callable
 import msgspec
 
 from vcluster.control_plane.plan import (
+    FEATURE_GATES,
     GARBAGE_COLLECTION,
     KUBE_APISERVER,
     Plan,
@@ -83,6 +84,9 @@ def _arguments(plan: Plan) -> tuple[str, ...]:
     values = {
         **_place(plan),
         **_access(file),
+        # What it serves beyond the defaults.
+        "feature-gates": FEATURE_GATES,
+        "runtime-config": "scheduling.k8s.io/v1beta1=true",
         # What it tells.
         "audit-policy-file": file(AUDIT_POLICY_FILE),
         "audit-log-path": file(f"logs/{AUDIT_LOG}"),
