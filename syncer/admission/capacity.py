@@ -93,7 +93,7 @@ class Capacity:
     def fits_empty(self, claim: Claim) -> bool:
         """The cluster would have room for the claim, were it empty."""
         room = {name: dict(node.allocatable) for name, node in self._nodes.items()}
-        return all(place(claim.pods.values(), self._nodes, room))
+        return place(claim.pods.values(), self._nodes, room)
 
     def withdraw(self, name: Hashable) -> bool:
         """The claim no longer waits; True: others may go down now."""
@@ -166,7 +166,7 @@ class Capacity:
             if len(set(sizes)) > 1:
                 return False
         attempt = {name: dict(left) for name, left in room.items()}
-        if not all(place(claim.pods.values(), self._nodes, attempt)):
+        if not place(claim.pods.values(), self._nodes, attempt):
             return False
         room.update(attempt)
         return True
