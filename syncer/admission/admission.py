@@ -284,7 +284,7 @@ class Admission:
             gang, weight = len(ticket.pods) > 1, next(iter(pods)).weight
             devices = capacity.Claim(ticket.tenant, weight, ticket.order, wanted, gang)
             if gang and not self._capacity.fits_empty(devices):
-                return Hold(TOO_LARGE, free=self._capacity.free(devices.devices()))
+                return Hold(TOO_LARGE, free=self._capacity.free(devices.devices))
         ledger = self.ledgers.get(ticket.tenant)
         if ledger is not None and not ticket.reserved:
             items = {Item(PODS.plural, pod.mirror): pod.usage for pod in pods}
@@ -298,7 +298,7 @@ class Admission:
         self._grant_all(name for name in granted if name != ticket.name)
         if ticket.name in granted:
             return None
-        return Hold(NO_DEVICES, free=self._capacity.free(devices.devices()))
+        return Hold(NO_DEVICES, free=self._capacity.free(devices.devices))
 
     def _held(self, ticket: Ticket, request: Request | None, hold: Hold) -> Hold:
         told = ticket.reason
