@@ -41,7 +41,8 @@ class App:
         self._down = WorkQueue(settings.tenant_inflight)
         self._up = WorkQueue(settings.tenant_inflight)
         denied = [cidr for cidr in settings.denied_cidrs.split(",") if cidr]
-        self._super = SuperState(self._client, self._down, self._up, downward_kinds(denied))
+        kinds = downward_kinds(denied, settings.gateway_address)
+        self._super = SuperState(self._client, self._down, self._up, kinds)
         self._tenants = Tenants(self._client)
         self._sessions: dict[str, Session] = {}
         self._observers = {name: _Observer(name) for name in ("down", "up")}

@@ -6,7 +6,7 @@ Nothing is decided here. Requests are named by the tenant's namespace and name, 
 import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
 from kube.client import Client
 from kube.objects import Object, ObjectKey, decode_object
@@ -24,7 +24,7 @@ from kube.resources import (
 from syncer.admission.admission import Admission
 from syncer.admission.ledger import Item
 from syncer.admission.object_usage import object_usage
-from syncer.entries import Entry, SuperPod, decode_super_pod, entry_decoder
+from syncer.entries import Entry, SuperPod, TenantPod, decode_super_pod, entry_decoder
 from syncer.kinds import UPWARD
 from syncer.kinds.classes import is_offered
 from syncer.kinds.mirror import DownwardKind
@@ -170,25 +170,28 @@ class SuperState:
         if pod is None or state is None or state.mirror_key(PODS.plural, pod.source) != key:
             return
         request = Request(pod.tenant, PODS.plural, *pod.source)
+        source = state.pods.get(pod.source)
         if after is None:
             self.newest.pop(key, None)
             if raw:
                 last = self.pods.read(raw).status
                 self.gone[key] = GonePod(raw, before is not None and before.reported == last)
-            self.up.add(request)
-            self.down.add(request)
+            # The upward side ends the tenant's pod, and its end leads downward; without it:
+            (self.up if _is_of(source, pod) else self.down).add(request)
             return
         if before and before.uid == after.uid:
             after.reported = before.reported
             if before.digest != after.digest and not own:
                 self.down.add(request)
-            seen = before.status, before.node, before.deleting
-            if seen == (after.status, after.node, after.deleting):
-                return
+            seen = before.status, before.node
+            if seen == (after.status, after.node) and (
+                before.deleting == after.deleting or (_is_of(source, after) and source.deleting)
+            ):
+                return  # nothing that the tenant's pod does not show
             # Also in the answer to a write of ours: the watch will not tell it a second time.
         elif own:
             return  # just created
-        elif (source := state.pods.get(pod.source)) is None or source.uid != after.source_uid:
+        elif not _is_of(source, after):
             self.down.add(request)
         self.newest[key] = raw
         self.up.add(request)
@@ -266,6 +269,10 @@ class SuperState:
                 for key in state.sources[plural].keys():
                     if self.mirrors[plural].get(state.mirror_key(plural, key)) is None:
                         self.down.add(state.request(plural, key))
+        for state in self.tenants.values():
+            for key in state.pods.keys():
+                if self.pods.get(state.mirror_key(PODS.plural, key)) is None:
+                    self.down.add(state.request(PODS.plural, key))
 
     def _event_changed(
         self, key: ObjectKey, before: Entry | None, after: Entry | None, raw: bytes, own: bool
@@ -280,6 +287,11 @@ class SuperState:
             state, namespace = owner
             self.new_events[key] = raw
             self.up.add(Request(state.tenant.key, EVENTS.plural, namespace, key.name))
+
+
+def _is_of(source: TenantPod | None, pod: SuperPod) -> TypeGuard[TenantPod]:
+    """The tenant's pod is the one that the super pod was made for."""
+    return source is not None and source.uid == pod.source_uid
 
 
 def _soon(call: Callable[[], None]) -> None:

@@ -168,6 +168,8 @@ class TenantState:
             seen = before.mutable, before.deleting, before.grace
             if seen == (after.mutable, after.deleting, after.grace) and not after.gated:
                 return
+            if after.removed:
+                return  # this is what we have asked for ourselves; nothing is left below
         self.newest[key] = raw
         down.add(request)
 

@@ -49,7 +49,8 @@ def to_super(pod: Object, tenant: Tenant, offers: Offers) -> Object:
         del wanted["priorityClassName"]
         if class_name in offers.priority_classes:
             wanted["priorityClassName"] = class_name
-    refuse_runtime_class(spec.get("runtimeClassName"), offers)
+    if (runtime_class := spec.get("runtimeClassName")) != tenant.runtime_class:
+        refuse_runtime_class(runtime_class, offers)
     for kind in ("initContainers", "containers"):
         if kind in spec:
             wanted[kind] = [container(item, tenant) for item in spec[kind]]

@@ -2,20 +2,20 @@
 
 import structlog
 
-from kube.client import Patch
 from kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
 from kube.objects import Object, ObjectKey, decode_object, encode
 from kube.resources import PODS
 from syncer.admission.candidates import Candidate
 from syncer.entries import SuperPod, TenantPod
 from syncer.kinds.mirror import Refused
-from syncer.kinds.pod import mutable_digest, pod_marks, to_super
-from syncer.kinds.pod_update import patches
+from syncer.kinds.pod import mutable_digest, to_super
+from syncer.kinds.pod_policy import admitted
 from syncer.kinds.pod_volumes import references
 from syncer.reconcilers import tokens
 from syncer.reconcilers.downward import Waiting, require_namespace
-from syncer.reconcilers.messages import tell
+from syncer.reconcilers.messages import no_longer_refused, refuse, tell
 from syncer.reconcilers.pod_admission import PodAdmission
+from syncer.reconcilers.pod_changes import PodChanges
 from syncer.super_state import SuperState
 from syncer.tenant_state import TenantState
 from vcluster import api
@@ -29,6 +29,7 @@ class PodDownward:
     def __init__(self, super_state: SuperState) -> None:
         self._super = super_state
         self._admission = PodAdmission(super_state)
+        self._changes = PodChanges(super_state, self._admission)
 
     async def reconcile(self, state: TenantState, key: ObjectKey) -> None:
         """Bring the super pod to what the tenant's pod says."""
@@ -71,12 +72,13 @@ class PodDownward:
             return
         await self._forget_predecessor(state, key, source.uid)
         try:
-            wanted = to_super(pod, state.tenant, self._super.offers)
+            wanted = admitted(to_super(pod, state.tenant, self._super.offers), state.tenant)
             candidate = await self._admission.candidate(state, key, mirror_key, pod, wanted)
         except Refused as refused:
             state.usage.record(key, ())
-            await tell(state, PODS, key, source.uid, refused.reason, str(refused))
+            await refuse(state, key, pod, refused)
             return
+        await no_longer_refused(state, key, pod)
         state.usage.record(key, references(pod))
         await self._send(state, key, mirror_key, source, pod, wanted, candidate)
 
@@ -185,72 +187,16 @@ class PodDownward:
         state.usage.record(key, references(pod))
         await tokens.provide(self._super, state, pod)  # usually there: no call then
         if source.gated:
-            await self._readiness(mirror_key, pod)
+            await self._changes.readiness(mirror_key, pod)
         try:
             wanted = mutable_digest(pod, state.tenant)
             if wanted != mirror.digest:
                 await self._require_references(state, key, source.uid)
-                await self._patch(state, key, mirror_key, source, pod, wanted)
+                await self._changes.patch(state, key, mirror_key, source, pod, wanted)
         except Refused as refused:
             await tell(state, PODS, key, source.uid, refused.reason, str(refused))
             return
         source.synced = source.mutable
-
-    async def _patch(
-        self,
-        state: TenantState,
-        key: ObjectKey,
-        mirror_key: ObjectKey,
-        source: TenantPod,
-        pod: Object,
-        digest: str,
-    ) -> None:
-        live = decode_object(await self._super.client.get(PODS, mirror_key))
-        marks = {api.DIGEST_ANNOTATION: digest, **pod_marks(pod)}
-        refused: Forbidden | Invalid | None = None
-        for patch in patches(live, pod, state.tenant, self._super.offers):
-            body = patch.body
-            if patch.subresource == "resize" and await self._admission.refuse_growth(
-                state, key, mirror_key, live, pod
-            ):
-                marks.pop(api.DIGEST_ANNOTATION, None)  # the difference stays visible
-                continue
-            if not patch.subresource and refused is None:
-                annotations = body["metadata"].get("annotations", {}) | marks
-                body = body | {"metadata": body["metadata"] | {"annotations": annotations}}
-            try:
-                answer = await self._super.client.patch(
-                    PODS, mirror_key, Patch.STRATEGIC, encode(body), patch.subresource
-                )
-            except (Forbidden, Invalid) as error:
-                # One refused part (a debug container, say) must not hold back the others.
-                await tell(state, PODS, key, source.uid, "FailedMirror", error.message)
-                refused = error
-                if patch.subresource == "resize":
-                    self._admission.settle(state, mirror_key)
-            else:
-                self._super.pods.put(answer)
-                if patch.subresource == "resize":
-                    self._admission.settle(state, mirror_key)
-        if refused is not None:
-            raise refused
-
-    async def _readiness(self, mirror_key: ObjectKey, pod: Object) -> None:
-        """Declared readiness gates are the tenant's to set; the kubelet must see them."""
-        gates = {gate["conditionType"] for gate in pod["spec"].get("readinessGates") or ()}
-        own = [
-            condition
-            for condition in pod.get("status", {}).get("conditions") or ()
-            if condition["type"] in gates
-        ]
-        live = decode_object(await self._super.client.get(PODS, mirror_key))
-        there = live.get("status", {}).get("conditions") or ()
-        shown = {condition["type"]: condition.get("status") for condition in there}
-        if any(shown.get(condition["type"]) != condition.get("status") for condition in own):
-            body = {"metadata": {"uid": live["metadata"]["uid"]}, "status": {"conditions": own}}
-            await self._super.client.patch(
-                PODS, mirror_key, Patch.STRATEGIC, encode(body), "status"
-            )
 
     async def _terminate(
         self,

@@ -51,6 +51,7 @@ class WorkQueue:
         self._followed: set[Request] = set()
         self._delayed: dict[Request, asyncio.TimerHandle] = {}
         self._getters: deque[asyncio.Future[None]] = deque()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.waited = 0.0
         """Seconds that the request handed out last had waited."""
 
@@ -83,7 +84,9 @@ class WorkQueue:
     async def get(self) -> Request:
         """The next request, by fairness. The caller must say ``done``."""
         while not self._turn:
-            getter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            if self._loop is None:  # asked for once: it is a system call each time
+                self._loop = asyncio.get_running_loop()
+            getter: asyncio.Future[None] = self._loop.create_future()
             self._getters.append(getter)
             try:
                 await getter

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vcluster import api
 from vcluster.control_plane.effective import NODES_MODES, POD_SECURITY, InvalidSpec, effective
 
 STANDARD: dict[str, Any] = {"spec": {}}
@@ -18,9 +19,10 @@ def a_class(**spec: Any) -> dict[str, Any]:
 def test_defaults() -> None:
     assert effective({}, STANDARD) == {
         "nodes": {"mode": "all", "selector": {}},
-        "policy": {"podSecurity": "baseline"},
+        "policy": {"podSecurity": "baseline", "deniedTaints": list(api.CONTROL_PLANE_TAINTS)},
         "quota": {"hard": {}},
         "scheduling": {"weight": 1},
+        "dns": {"enabled": True, "image": api.DNS_IMAGE},
     }
 
 
