@@ -14,6 +14,7 @@ from syncer.admission import capacity
 from syncer.admission.begun import BegunGangs, Missing
 from syncer.admission.candidates import (
     ALONE,
+    FRESH_SECONDS,
     INCOMPLETE,
     INCOMPLETE_SECONDS,
     MEMBER,
@@ -75,6 +76,8 @@ class Admission:
         if gang is not None and ticket.name != request and len(ticket.pods) < gang.size:
             self._unreserve(ticket)
             return self._held(ticket, request, Hold(INCOMPLETE, present=len(ticket.pods)))
+        if ticket.hold is not None and self._clock() - ticket.answered < FRESH_SECONDS:
+            return ticket.hold
         hold = self._advance(ticket)
         if hold is None:
             self._grant(ticket, but=request)
@@ -107,6 +110,7 @@ class Admission:
             self._tickets.pop(ticket.name, None)
         else:
             self._unreserve(ticket)
+            ticket.hold = None
             self._wake(list(ticket.pods))
 
     def in_doubt(self, request: Request) -> bool:
@@ -173,6 +177,7 @@ class Admission:
         self._plan("")
         for ticket in self._tickets.values():
             if ticket.reason == TOO_LARGE:
+                ticket.hold = None
                 self._wake(list(ticket.pods))
 
     def open(self, tenant: str, hard: Usage) -> Ledger | None:
@@ -266,7 +271,7 @@ class Admission:
             self._waits[request] = ticket
         known = ticket.pods.get(request)
         if known is None or known.asks_for() != candidate.asks_for():
-            ticket.reserved = False  # not for this one, or not as much
+            ticket.reserved, ticket.hold = False, None  # not for this one, or not as much
         ticket.pods[request] = candidate
         return ticket
 
@@ -279,7 +284,7 @@ class Admission:
             gang, weight = len(ticket.pods) > 1, next(iter(pods)).weight
             devices = capacity.Claim(ticket.tenant, weight, ticket.order, wanted, gang)
             if gang and not self._capacity.fits_empty(devices):
-                return Hold(TOO_LARGE, free=self._capacity.free(devices.devices()))
+                return Hold(TOO_LARGE, free=self._capacity.free(devices.devices))
         ledger = self.ledgers.get(ticket.tenant)
         if ledger is not None and not ticket.reserved:
             items = {Item(PODS.plural, pod.mirror): pod.usage for pod in pods}
@@ -293,13 +298,13 @@ class Admission:
         self._grant_all(name for name in granted if name != ticket.name)
         if ticket.name in granted:
             return None
-        return Hold(NO_DEVICES, free=self._capacity.free(devices.devices()))
+        return Hold(NO_DEVICES, free=self._capacity.free(devices.devices))
 
-    def _held(self, ticket: Ticket, request: Request, hold: Hold) -> Hold:
-        if ticket.reason != hold.reason:
-            ticket.reason = hold.reason
-            if hold.reason != INCOMPLETE:  # the others have something to tell, too
-                self._wake([other for other in ticket.pods if other != request])
+    def _held(self, ticket: Ticket, request: Request | None, hold: Hold) -> Hold:
+        told = ticket.reason
+        ticket.hold, ticket.answered = hold, self._clock()
+        if hold.reason not in (told, INCOMPLETE):  # the others have something to tell, too
+            self._wake([other for other in ticket.pods if other != request])
         return hold
 
     def _grant(self, ticket: Ticket, but: Request | None = None) -> None:
@@ -345,8 +350,7 @@ class Admission:
         if hold is None:
             self._grant(ticket)
         else:
-            ticket.reason = hold.reason
-            self._wake(list(ticket.pods))
+            self._held(ticket, None, hold)
 
     def _unreserve(self, ticket: Ticket) -> None:
         ticket.reserved = False

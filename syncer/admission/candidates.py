@@ -14,6 +14,9 @@ from syncer.runtime.workqueue import Request
 INCOMPLETE_SECONDS = 30.0
 """A gang whose pods are not all there after this time: the tenant is told."""
 
+FRESH_SECONDS = 5.0
+"""So long an answer to one pod of a gang is also given to the others; what changes it wakes them."""
+
 MEMBER, ALONE = 0, 1
 """The first part of an order: a gang that has begun is completed before anything else begins."""
 
@@ -65,4 +68,11 @@ class Ticket:
     order: Order = (ALONE, 0, "", 0)
     reserved: bool = False
     """The quota has room for all, and it is theirs."""
-    reason: str = ""
+    hold: Hold | None = None
+    """The last answer; None: something about its pods has changed since."""
+    answered: float = 0.0
+
+    @property
+    def reason(self) -> str:
+        """Why it waits; empty if that is not known."""
+        return self.hold.reason if self.hold else ""

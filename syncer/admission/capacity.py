@@ -6,12 +6,12 @@ bound or on their way, and a gang waits until the rest is enough (docs/decisions
 """
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kube.objects import ObjectKey
 from syncer.admission.ledger import Order
 from syncer.admission.nodes import NodeRoom, Room, Wanted, place, take
-from syncer.admission.pod_usage import Usage
+from syncer.admission.pod_usage import Usage, is_extended
 
 PATIENCE_SECONDS = 60.0
 """For so long a gang that does not fit lets others pass; then they wait behind it."""
@@ -43,14 +43,14 @@ class Claim:
     since: float = 0.0
     possible: bool = True
     """The empty cluster has room for it."""
+    devices: dict[str, int] = field(init=False)
+    """What all pods want together, by device."""
 
-    def devices(self) -> dict[str, int]:
-        """What all pods want together, by device."""
-        total: dict[str, int] = {}
+    def __post_init__(self) -> None:
+        self.devices = {}
         for pod in self.pods.values():
             for name, amount in pod.devices().items():
-                total[name] = total.get(name, 0) + amount
-        return total
+                self.devices[name] = self.devices.get(name, 0) + amount
 
 
 class Capacity:
@@ -93,7 +93,7 @@ class Capacity:
     def fits_empty(self, claim: Claim) -> bool:
         """The cluster would have room for the claim, were it empty."""
         room = {name: dict(node.allocatable) for name, node in self._nodes.items()}
-        return all(place(claim.pods.values(), self._nodes, room))
+        return place(claim.pods.values(), self._nodes, room)
 
     def withdraw(self, name: Hashable) -> bool:
         """The claim no longer waits; True: others may go down now."""
@@ -108,6 +108,7 @@ class Capacity:
         if not self._claims:
             return []
         room, loose = self._room()
+        free = _free(room)
         granted: list[Hashable] = []
         kept: set[str] = set()
         shares, now = self._shares(), self._clock()
@@ -117,10 +118,11 @@ class Capacity:
             while waiting:
                 name = waiting.pop()
                 claim = self._claims[name]
-                devices = claim.devices()
+                devices = claim.devices
                 if kept & devices.keys():
                     continue
-                if self._placed(claim, devices, room, loose) or self._needs_no_room(claim):
+                if self._placed(claim, free, room, loose) or self._needs_no_room(claim):
+                    free = _free(room)
                     loose.extend(claim.pods.values())
                     self._take(name)
                     granted.append(name)
@@ -133,7 +135,8 @@ class Capacity:
     def free(self, devices: Iterable[str]) -> Usage:
         """What is free of some devices, for messages."""
         room, _ = self._room()
-        return _free(room, devices)
+        free = _free(room)
+        return {name: free.get(name, 0) for name in devices}
 
     def _take(self, name: Hashable) -> None:
         claim = self._claims.pop(name)
@@ -152,21 +155,20 @@ class Capacity:
         place([held.wanted for held in unbound], self._nodes, room)
         return room, [held.wanted for held in unbound if not held.stuck]
 
-    def _placed(self, claim: Claim, devices: Usage, room: Room, loose: Sequence[Wanted]) -> bool:
+    def _placed(self, claim: Claim, free: Usage, room: Room, loose: Sequence[Wanted]) -> bool:
         """Take the claim's room, if there is enough for all of it.
 
         Where the scheduler puts what is on its way is not known. That makes no difference among pods
         of one size; while others are under way, a gang waits until they are bound.
         """
-        free = _free(room, devices)
-        if any(amount > free[name] for name, amount in devices.items()):
+        if any(amount > free.get(name, 0) for name, amount in claim.devices.items()):
             return False
         if loose:
             sizes = [frozenset(pod.devices().items()) for pod in (*claim.pods.values(), *loose)]
             if len(set(sizes)) > 1:
                 return False
         attempt = {name: dict(left) for name, left in room.items()}
-        if not all(place(claim.pods.values(), self._nodes, attempt)):
+        if not place(claim.pods.values(), self._nodes, attempt):
             return False
         room.update(attempt)
         return True
@@ -178,9 +180,9 @@ class Capacity:
         """
         if single.gang:
             return False
-        devices = single.devices().keys()
+        devices = single.devices.keys()
         return not any(
-            claim.gang and claim.possible and devices & claim.devices().keys()
+            claim.gang and claim.possible and devices & claim.devices.keys()
             for claim in self._claims.values()
         ) and not any(
             held.gang and not held.node and devices & held.wanted.amounts.keys()
@@ -205,5 +207,11 @@ class Capacity:
         return now - claim.since > PATIENCE_SECONDS
 
 
-def _free(room: Room, devices: Iterable[str]) -> Usage:
-    return {name: sum(max(0, free.get(name, 0)) for free in room.values()) for name in devices}
+def _free(room: Room) -> Usage:
+    """What is free on all nodes together, by device."""
+    total: dict[str, int] = {}
+    for free in room.values():
+        for name, amount in free.items():
+            if amount > 0 and is_extended(name):
+                total[name] = total.get(name, 0) + amount
+    return total

@@ -140,8 +140,10 @@ OWNERS: Mapping[tuple[str, str], OwnerKind] = {
 
 POD_GROUPS = Resource("scheduling.k8s.io", "v1beta1", "podgroups", "PodGroup")
 
-_ANY_JOB = ("batch.kubernetes.io/job-completion-index", "training.kubeflow.org/job-name")
-"""Of the pods of Jobs only those with one of these can be in a gang; the others cost no request."""
+_INDEX = "batch.kubernetes.io/job-completion-index"
+"""On the pods of Indexed Jobs."""
+_HIGHER = ("jobset.sigs.k8s.io/jobset-name", "training.kubeflow.org/job-name")
+"""On the pods of Jobs that something else has made."""
 
 
 def annotated(pod: Object) -> Gang | None:
@@ -187,10 +189,17 @@ def controller(obj: Object) -> Owner | None:
     return None
 
 
-def worth_asking(pod: Object, owner: Owner) -> bool:
-    """The owner is worth a request."""
-    if owner.kind != "Job":
+def worth_asking(pod: Object, owner: Owner, *, scarce: bool) -> bool:
+    """The owner is worth a request: it may make a gang, for which something may be scarce.
+
+    ``scarce``: the pod wants devices, or its tenant has a quota. All pods of a Job or a StatefulSet are
+    alike, so without that there is nothing that they could hold back from each other.
+    """
+    if owner.kind not in ("Job", "StatefulSet"):
         return True
-    metadata = pod["metadata"]
-    marks = {*(metadata.get("labels") or ()), *(metadata.get("annotations") or ())}
-    return any(name in marks for name in _ANY_JOB)
+    labels = pod["metadata"].get("labels") or {}
+    if owner.kind == "Job":
+        if any(name in labels for name in _HIGHER):
+            return True
+        return scarce and _INDEX in labels
+    return scarce

@@ -79,24 +79,14 @@ def suits(node: NodeRoom, where: bytes) -> bool:
     return not terms or any(_matches(node, term) for term in terms)
 
 
-def place(pods: Iterable[Wanted], nodes: Mapping[str, NodeRoom], room: Room) -> list[bool]:
-    """Take each pod's room from ``room``, the largest first; whether it was found, in that order.
+def place(pods: Iterable[Wanted], nodes: Mapping[str, NodeRoom], room: Room) -> bool:
+    """Take the pods' room from ``room``, the largest first; True: all of them found some.
 
-    A pod goes where it leaves the least, so that large ones find whole nodes.
+    A pod goes where least is free, so that large ones find whole nodes.
     """
-    found = []
-    suitable: dict[bytes, list[str]] = {}
-    for pod in sorted(pods, key=lambda pod: -_devices(pod.amounts)):
-        names = suitable.get(pod.placement)
-        if names is None:
-            names = [name for name, node in nodes.items() if suits(node, pod.placement)]
-            suitable[pod.placement] = names
-        fitting = [name for name in names if _fits(pod.amounts, room[name])]
-        found.append(bool(fitting))
-        if fitting:
-            best = min(fitting, key=lambda name: _devices(room[name]))
-            take(room[best], pod.amounts)
-    return found
+    alike = sorted(_alike(pods), key=lambda kind: -_devices(kind[0].amounts))
+    found = [_fill(pod, count, nodes, room) for pod, count in alike]
+    return all(found)
 
 
 def take(free: dict[str, int], amounts: Usage) -> None:
@@ -106,8 +96,31 @@ def take(free: dict[str, int], amounts: Usage) -> None:
             free[name] -= amount
 
 
-def _fits(amounts: Usage, free: Usage) -> bool:
-    return all(free.get(name, 0) >= amount for name, amount in amounts.items())
+def _fill(pod: Wanted, count: int, nodes: Mapping[str, NodeRoom], room: Room) -> bool:
+    names = [name for name, node in nodes.items() if suits(node, pod.placement)]
+    left = count
+    for name in sorted(names, key=lambda name: _devices(room[name])):
+        fitting = min(left, _times(pod.amounts, room[name]))
+        take(room[name], {key: fitting * amount for key, amount in pod.amounts.items()})
+        left -= fitting
+        if not left:
+            return True
+    return False
+
+
+def _alike(pods: Iterable[Wanted]) -> list[tuple[Wanted, int]]:
+    """Pods that want the same, and how many there are: those of a gang mostly do."""
+    kinds: dict[tuple[object, ...], tuple[Wanted, int]] = {}
+    for pod in pods:
+        kind = (pod.placement, *sorted(pod.amounts.items()))
+        kinds[kind] = pod, kinds[kind][1] + 1 if kind in kinds else 1
+    return list(kinds.values())
+
+
+def _times(amounts: Usage, free: Usage) -> int:
+    """How many pods with these amounts fit."""
+    times = [free.get(name, 0) // amount for name, amount in amounts.items() if amount]
+    return max(0, min(times, default=0))
 
 
 def _devices(amounts: Usage) -> int:

@@ -15,8 +15,11 @@ REMEMBERED = 1000
 """How many owners of one tenant are remembered at most."""
 
 
-async def gang_of(state: TenantState, pod: Object) -> Gang | None:
-    """The gang that the pod belongs to. Raises Refused, ApiError, Unreachable."""
+async def gang_of(state: TenantState, pod: Object, *, scarce: bool) -> Gang | None:
+    """The gang that the pod belongs to. Raises Refused, ApiError, Unreachable.
+
+    ``scarce``: see ``worth_asking``.
+    """
     if gang := gangs.annotated(pod):
         return gang
     namespace = pod["metadata"]["namespace"]
@@ -25,7 +28,7 @@ async def gang_of(state: TenantState, pod: Object) -> Gang | None:
         size = gangs.pod_group_size(group) if group else 0
         return Gang(f"{namespace}/{name}", size) if size else None
     owner = gangs.controller(pod)
-    if owner is None or not gangs.worth_asking(pod, owner):
+    if owner is None or not gangs.worth_asking(pod, owner, scarce=scarce):
         return None
     return await _of_owner(state, namespace, owner)
 

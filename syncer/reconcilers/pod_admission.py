@@ -33,7 +33,7 @@ class PodAdmission:
         """What there is to admit, if anything; marks the wanted super pod. Raises Refused."""
         ledger = self._admission.ledgers.get(state.tenant.key)
         asked = devices(wanted)
-        gang = await gang_of(state, pod)
+        gang = await gang_of(state, pod, scarce=ledger is not None or bool(asked))
         if ledger is None and not asked and gang is None:
             return None
         if ledger is not None and (missing := unnamed(wanted, ledger.hard)):

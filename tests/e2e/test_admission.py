@@ -132,6 +132,30 @@ def test_a_quota_holds_and_says_so(local: LocalSystem, limited: TenantCluster) -
     )
 
 
+def test_a_native_pod_group_goes_down_as_one(local: LocalSystem, team_a: TenantCluster) -> None:
+    """The super cluster's API server does not know the field by which the pods name it."""
+    team_a.apply(
+        {
+            "apiVersion": "scheduling.k8s.io/v1beta1",
+            "kind": "PodGroup",
+            "metadata": {"name": "pair"},
+            "spec": {"schedulingPolicy": {"gang": {"minCount": 2}}},
+        }
+    )
+    member = {"schedulingGroup": {"podGroupName": "pair"}}
+    team_a.apply(pod("pair-0", **member), pod("alone"))
+    wait_for(
+        "a later pod is down", lambda: local.super.get("pod", "alone", team_a.super_namespace())
+    )
+    assert local.super.get("pod", "pair-0", team_a.super_namespace()) is None
+    team_a.apply(pod("pair-1", **member))
+    team_a.kubectl(
+        "wait", "--for=condition=Ready", "pod/pair-0", "pod/pair-1", "--timeout=60s"
+    )  # fmt: skip
+    team_a.kubectl("delete", "pod", "pair-0", "pair-1", "alone", "--wait=false")
+    team_a.kubectl("delete", "podgroup", "pair", "--timeout=60s")
+
+
 def test_an_unknown_key_of_a_quota_is_refused(local: LocalSystem) -> None:
     spec = json.dumps({"quota": {"hard": {"gpus": "8"}}})
     refused = local.vc("create", "greedy", "-f", "-", stdin=spec, check=False)

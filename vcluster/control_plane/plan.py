@@ -12,6 +12,8 @@ from vcluster.provisioners.workload import Placement
 KUBE_APISERVER = "kube-apiserver"
 KUBE_CONTROLLER_MANAGER = "kube-controller-manager"
 
+FEATURE_GATES = "GenericWorkload=true"
+"""Beyond Kubernetes' defaults: PodGroups, with which a tenant says that pods belong together."""
 NODE_AGENT_AUTHORITY = "node-agent-ca"
 
 GARBAGE_COLLECTION = {"GOGC": "30"}

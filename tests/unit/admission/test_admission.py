@@ -163,6 +163,20 @@ def test_devices_are_counted_node_by_node() -> None:
     assert reasons(cluster, a_gang("b", size=2, gpus=2))[-1] == ""
 
 
+def test_enough_devices_in_pieces_are_not_enough() -> None:
+    cluster = Cluster(nodes=2, gpus=4)
+    running = a_candidate("a", gpus=3)
+    cluster.ask(running)
+    cluster.show(running, "node-0", "Running")
+    assert reasons(cluster, a_gang("b", size=2, gpus=2, name="fits"))[-1] == ""
+    other = Cluster(nodes=2, gpus=4)
+    for index, gpus in enumerate((3, 1)):
+        pod = a_candidate("a", f"p{index}", gpus=gpus)
+        other.ask(pod)
+        other.show(pod, f"node-{index}", "Running")
+    assert reasons(other, a_gang("b", size=2, gpus=2))[-1] == holds.NO_DEVICES  # 1 and 3 are free
+
+
 def test_a_gang_larger_than_the_cluster_blocks_nobody_and_goes_when_the_cluster_has_grown() -> None:
     cluster = Cluster(nodes=1)
     giant = a_gang("a", size=5)

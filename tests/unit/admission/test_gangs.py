@@ -107,7 +107,7 @@ def test_half_a_gang_is_refused(annotations: dict[str, str], says: str) -> None:
         annotated(marked(**annotations))
 
 
-def owned(kind: str, api_version: str, **labels: str) -> Object:
+def owned(kind: str, api_version: str, *labels: str) -> Object:
     reference = {
         "apiVersion": api_version,
         "kind": kind,
@@ -115,20 +115,33 @@ def owned(kind: str, api_version: str, **labels: str) -> Object:
         "uid": "u",
         "controller": True,
     }
-    names = {name.replace("__", "/").replace("_", "-"): value for name, value in labels.items()}
-    return with_metadata(a_pod(), ownerReferences=[reference], labels=names)
+    return with_metadata(a_pod(), ownerReferences=[reference], labels=dict.fromkeys(labels, "x"))
 
 
-def test_only_owners_that_can_make_a_gang_are_asked() -> None:
+@pytest.mark.parametrize(
+    ("pod", "plenty", "scarce"),
+    [
+        (owned("Job", "batch/v1"), False, False),
+        (owned("Job", "batch/v1", "batch.kubernetes.io/job-completion-index"), False, True),
+        (owned("Job", "batch/v1", "jobset.sigs.k8s.io/jobset-name"), True, True),
+        (owned("Job", "batch/v1", "training.kubeflow.org/job-name"), True, True),
+        (owned("StatefulSet", "apps/v1"), False, True),
+        (owned("RayCluster", "ray.io/v1"), True, True),
+    ],
+)
+def test_only_owners_that_can_make_a_gang_cost_a_request(
+    pod: Object, plenty: bool, scarce: bool
+) -> None:
+    owner = controller(pod)
+    assert owner is not None
+    assert worth_asking(pod, owner, scarce=False) is plenty
+    assert worth_asking(pod, owner, scarce=True) is scarce
+
+
+def test_most_owners_make_no_gang() -> None:
     assert controller(a_pod()) is None
     assert controller(owned("ReplicaSet", "apps/v1")) is None
-    plain = owned("Job", "batch/v1")
-    owner = controller(plain)
-    assert owner is not None
-    assert not worth_asking(plain, owner)
-    indexed = owned("Job", "batch/v1", batch_kubernetes_io__job_completion_index="0")
-    indexed["metadata"]["labels"] = {"batch.kubernetes.io/job-completion-index": "0"}
-    assert worth_asking(indexed, owner)
+    assert controller(owned("Job", "example.com/v1")) is None  # another one's Job
 
 
 def test_a_native_pod_group() -> None:

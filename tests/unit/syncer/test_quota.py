@@ -5,8 +5,10 @@ from typing import Any
 from kube.objects import Object, ObjectKey
 from kube.resources import CONFIG_MAPS, EVENTS, NAMESPACES, NODES, PODS, SERVICES
 from syncer import metrics
+from syncer.admission.gangs import OWNERS
 from syncer.tenants import VIRTUAL_CLUSTERS
 from tests.builders import a_namespace, a_node, a_pod, a_service, with_metadata
+from tests.fakes.faults import Answer, Cut
 from tests.fakes.waiting import eventually
 from tests.unit.syncer.world import TenantCluster, World
 from vcluster import api
@@ -148,8 +150,7 @@ async def test_services_count_too_and_a_change_of_type_is_asked_for(world: World
     shown = cluster.mirror(SERVICES, ObjectKey("default", "two"))
     assert shown is not None
     assert shown["spec"].get("type") != "LoadBalancer"
-    one = cluster.server.live(SERVICES, ObjectKey("default", "one"))
-    cluster.server.delete(SERVICES, ObjectKey("default", "one"), one["metadata"]["uid"])
+    cluster.server.delete(SERVICES, ObjectKey("default", "one"))
     await cluster.goes_down(SERVICES, ObjectKey("default", "three"))
 
 
@@ -194,8 +195,7 @@ async def test_a_pod_that_is_deleted_while_it_waits_gives_way(world: World) -> N
     await waits(cluster, "large")
     cluster.server.create(PODS, in_order(a_worker("small"), 2))
     await waits(cluster, "small")
-    large = cluster.server.live(PODS, ObjectKey("default", "large"))
-    cluster.server.delete(PODS, ObjectKey("default", "large"), large["metadata"]["uid"])
+    cluster.server.delete(PODS, ObjectKey("default", "large"), 0)
     await cluster.goes_down(PODS, ObjectKey("default", "small"))
 
 
@@ -242,7 +242,102 @@ async def test_a_gang_is_completed_after_a_kill(world: World) -> None:
         await cluster.goes_down(PODS, ObjectKey("default", f"m{index}"))
     await world.kill_syncer()
     key = cluster.mirror_key(ObjectKey("default", "m1"))
-    mirror = world.super.live(PODS, key)  # as if the kill had come before it was created
-    world.super.delete(PODS, key, mirror["metadata"]["uid"])
+    world.super.lose(PODS, key)  # as if the kill had come before it was created
     await world.start_syncer()
     await cluster.goes_down(PODS, ObjectKey("default", "m1"))
+
+
+async def test_the_quota_of_a_creation_whose_answer_was_lost_stays_taken(world: World) -> None:
+    cluster = await started(world, pods="2")
+    cluster.server.create(PODS, a_pod("warm"))  # so that its namespace is there
+    await cluster.goes_down(PODS, ObjectKey("default", "warm"))
+    world.super.script.add("POST", r"/pods$", Cut(done=True))
+    cluster.server.create(PODS, a_pod("lost"))
+    await cluster.goes_down(PODS, ObjectKey("default", "lost"))
+    cluster.server.create(PODS, a_pod("late"))
+    await waits(cluster, "late")
+    assert down(world) == {"warm", "lost"}
+    await cluster.runs(ObjectKey("default", "lost"))
+    await ends(world, cluster, "warm")
+    await cluster.goes_down(PODS, ObjectKey("default", "late"))
+
+
+async def test_what_the_super_cluster_refuses_takes_no_quota(world: World) -> None:
+    cluster = await started(world, pods="2")
+    cluster.server.create(PODS, a_pod("warm"))
+    await cluster.goes_down(PODS, ObjectKey("default", "warm"))
+    refusal = world.super.script.add("POST", r"/pods$", Answer(403, "Forbidden", "no bad pods"))
+    cluster.server.create(PODS, a_pod("bad"))
+    await cluster.told("FailedMirror")
+    assert refusal.hits == 1
+    await cluster.goes_down(PODS, ObjectKey("default", "bad"))  # asked again, with back-off
+
+
+async def test_the_tenants_priority_orders_its_own_pods(world: World) -> None:
+    cluster = await started(world, pods="1")
+    cluster.server.create(PODS, a_pod("first"))
+    await cluster.goes_down(PODS, ObjectKey("default", "first"))
+    cluster.server.create(PODS, in_order(a_pod("old"), 1))
+    await waits(cluster, "old")
+    cluster.server.create(PODS, in_order(a_pod("urgent", priority=1000), 2))
+    await waits(cluster, "urgent")
+    await ends(world, cluster, "first")
+    mirror = await cluster.goes_down(PODS, ObjectKey("default", "urgent"))
+    assert "priority" not in mirror["spec"]
+    assert down(world) == {"first", "urgent"}
+
+
+async def test_a_quota_that_is_raised_lets_more_go_down(world: World) -> None:
+    cluster = await started(world, pods="1")
+    for name in ("one", "two"):
+        cluster.server.create(PODS, a_pod(name))
+    await eventually(lambda: len(down(world)) == 1, "one pod is down")
+    key = ObjectKey("tenants", "acme")
+    world.super.patch(VIRTUAL_CLUSTERS, key, {"spec": quota(pods="2")})
+    await eventually(lambda: len(down(world)) == 2, "the other one is down", seconds=10)
+
+
+def owner(kind: str, api_version: str, name: str, uid: str) -> Object:
+    return {
+        "apiVersion": api_version,
+        "kind": kind,
+        "name": name,
+        "uid": uid,
+        "controller": True,
+    }
+
+
+async def test_the_pods_of_a_job_set_are_one_gang(world: World) -> None:
+    """Two jobs of one pod each: the pods' owners are read, and those owners' owner."""
+    world.super.create(NODES, with_gpus(8))
+    cluster = await started(world, gpus="8")
+    kinds = {kind.resource.kind: kind.resource for kind in OWNERS.values()}
+    job = {"template": {"spec": {"parallelism": 1}}}
+    job_set = cluster.server.create(
+        kinds["JobSet"],
+        {
+            "metadata": {"name": "train", "namespace": "default"},
+            "spec": {"replicatedJobs": [job | {"name": "a"}, job | {"name": "b"}]},
+        },
+    )
+    above = owner("JobSet", "jobset.x-k8s.io/v1alpha2", "train", job_set["metadata"]["uid"])
+    for name in ("a", "b"):
+        made = cluster.server.create(
+            kinds["Job"],
+            {
+                "metadata": {"name": name, "namespace": "default", "ownerReferences": [above]},
+                "spec": {"completions": 1, "parallelism": 1, "completionMode": "Indexed"},
+            },
+        )
+        reference = owner("Job", "batch/v1", name, made["metadata"]["uid"])
+        labels = {"jobset.sigs.k8s.io/jobset-name": "train"}
+        pod = with_metadata(with_devices(name), ownerReferences=[reference], labels=labels)
+        cluster.server.create(PODS, pod)
+        if name == "a":
+            cluster.server.create(PODS, a_pod("later"))
+            await cluster.goes_down(PODS, ObjectKey("default", "later"))
+            assert cluster.mirror(PODS, ObjectKey("default", "a")) is None
+    for name in ("a", "b"):
+        mirror = await cluster.goes_down(PODS, ObjectKey("default", name))
+        marks = mirror["metadata"]["annotations"]
+        assert marks[api.GANG_MARK_ANNOTATION] == f"{job_set['metadata']['uid']} 2"
