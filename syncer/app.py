@@ -15,7 +15,9 @@ from kube.resources import EVENTS, PODS
 from syncer import metrics
 from syncer.health import HealthServer
 from syncer.kinds import downward_kinds
+from syncer.kinds.network_policy import Ranges
 from syncer.reconcilers.downward import DownwardReconciler
+from syncer.reconcilers.isolation import Isolation
 from syncer.reconcilers.pod_downward import PodDownward
 from syncer.reconcilers.upward import UpwardReconciler
 from syncer.runtime.controller import Controller, backoff
@@ -39,8 +41,8 @@ class App:
         self._client = Client(transport_for(credentials), settings.request_timeout)
         self._down = WorkQueue(settings.tenant_inflight)
         self._up = WorkQueue(settings.tenant_inflight)
-        denied = [cidr for cidr in settings.denied_cidrs.split(",") if cidr]
-        self._super = SuperState(self._client, self._down, self._up, downward_kinds(denied))
+        kinds = downward_kinds(settings.denied, settings.pods)
+        self._super = SuperState(self._client, self._down, self._up, kinds)
         self._tenants = Tenants(self._client)
         self._sessions: dict[str, Session] = {}
         self._observers = {name: _Observer(name) for name in ("down", "up")}
@@ -129,8 +131,10 @@ class App:
     def _make_controllers(self) -> Iterator[Controller]:
         settings = self._settings
         pods = PodDownward(self._super)
+        isolation = Isolation(self._super, Ranges.parse(settings.pods, settings.denied))
+        down = DownwardReconciler(self._super, pods.reconcile, isolation)
         for name, queue, reconcile in (
-            ("down", self._down, DownwardReconciler(self._super, pods.reconcile).reconcile),
+            ("down", self._down, down.reconcile),
             ("up", self._up, UpwardReconciler(self._super).reconcile),
         ):
             yield Controller(

@@ -220,5 +220,6 @@ def _environment(
             "SYNCER_SUPER_KUBECONFIG": kubeconfig or str(state.kubeconfig(SYNCER)),
             "SYNCER_PORT_FILE": str(state.port_file(SYNCER)),
             "SYNCER_DENIED_CIDRS": "" if kubeconfig else f"{SERVICE_RANGE},{NODE_RANGE}",
+            "SYNCER_POD_CIDRS": "" if kubeconfig else POD_RANGE,
         }
     return {}
