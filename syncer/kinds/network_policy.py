@@ -31,10 +31,11 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 EVERYWHERE = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0"))
 NEVER_REACHED = tuple(
-    ipaddress.ip_network(cidr)
-    # Link-local: the metadata of cloud machines. The last is IPv4 in another guise.
-    for cidr in ("169.254.0.0/16", "127.0.0.0/8", "fe80::/10", "::1/128", "::ffff:0:0/96")
+    ipaddress.ip_network(cidr) for cidr in ("169.254.0.0/16", "127.0.0.0/8", "fe80::/10", "::1/128")
 )
+"""Loopback and link-local; the latter holds the metadata of cloud machines."""
+MAPPED = ipaddress.ip_network("::ffff:0:0/96")
+"""IPv4 in another guise: API servers take no block of it, and no exception."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,20 +117,21 @@ def _peers(
 
 
 def _peer(field: str, peer: Object, tenant: Tenant, closed: Sequence[Network]) -> Object:
+    """A peer of selectors or of addresses, confined; one of neither is the policy's own namespace."""
+    confined = dict(peer)
     if block := peer.get("ipBlock"):
         network = _network(f"{field}.ipBlock.cidr", block["cidr"])
-        if any(_within(network, other) for other in closed):
+        if any(_within(network, other) for other in (*closed, MAPPED)):
             message = (
                 f"{block['cidr']!r} belongs to the cluster's own infrastructure; "
                 "name pods by selectors"
             )
             raise Refused(f"{field}.ipBlock.cidr", "DeniedAddress", message)
-        confined = _block(block["cidr"], block.get("except") or (), network, closed)
-        return peer | {"ipBlock": block | confined}
-    selector = peer.get("namespaceSelector")
-    if selector is None:
-        return peer  # the policy's own namespace
-    return peer | {"namespaceSelector": namespace_selector(selector, tenant)}
+        own = block.get("except") or ()
+        confined["ipBlock"] = block | _block(block["cidr"], own, network, closed)
+    if (selector := peer.get("namespaceSelector")) is not None:
+        confined["namespaceSelector"] = namespace_selector(selector, tenant)
+    return confined
 
 
 def _network(field: str, cidr: str) -> Network:

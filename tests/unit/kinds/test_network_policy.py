@@ -19,7 +19,7 @@ DIRECTIONS = [("ingress", "from"), ("egress", "to")]
 PODS, SERVICES, NODES = "10.128.0.0/12", "10.96.0.0/12", "192.168.7.0/24"
 KIND = network_policy_kind(Ranges.parse([PODS, "fd00:1::/64"], [SERVICES, NODES]))
 LOCAL = ["169.254.0.0/16", "127.0.0.0/8"]
-LOCAL6 = ["fe80::/10", "::1/128", "::ffff:0:0/96"]
+LOCAL6 = ["fe80::/10", "::1/128"]
 OUTSIDE = {
     "ingress": [
         {"ipBlock": {"cidr": "0.0.0.0/0", "except": [PODS]}},
