@@ -50,10 +50,16 @@ def mallory(local: LocalSystem, alice: TenantCluster) -> TenantCluster:
 def nothing_beyond_the_tenant(
     local: LocalSystem, alice: TenantCluster, mallory: TenantCluster
 ) -> Iterator[None]:
-    """After each attack all objects that are not mallory's are as before, and alice's pods run."""
+    """After each attack all objects that are not mallory's are as before."""
     before: dict[str, Object] = others_objects(local.super, mallory)
     yield
     after = others_objects(local.super, mallory)
     changed = [name for name in before.keys() | after.keys() if before.get(name) != after.get(name)]
     assert not changed, f"changed in the super cluster: {sorted(changed)}"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def alice_goes_on(alice: TenantCluster) -> Iterator[None]:
+    """After all of them her pods still run."""
+    yield
     alice_works(alice)

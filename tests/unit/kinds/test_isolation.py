@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kube.objects import Object
@@ -85,6 +85,24 @@ selectors = st.fixed_dictionaries(
 )
 
 
+def requirement(operator: str, *values: str) -> Object:
+    return {"key": "app", "operator": operator} | ({"values": list(values)} if values else {})
+
+
+@pytest.mark.parametrize(
+    ("own", "ours"),
+    [
+        (requirement("In", "a", "b"), requirement("NotIn", "a", "b")),
+        (requirement("NotIn", "a"), requirement("In", "a")),
+        (requirement("Exists"), requirement("DoesNotExist")),
+        (requirement("DoesNotExist"), requirement("Exists")),
+    ],
+)
+def test_each_requirement_has_an_opposite(own: Object, ours: Object) -> None:
+    assert unselected([{"matchExpressions": [own]}]) == [{"matchExpressions": [ours]}]
+
+
+@settings(max_examples=300)
 @given(
     given=st.lists(selectors, max_size=3),
     labels=st.dictionaries(st.sampled_from(KEYS), st.sampled_from(VALUES)),
