@@ -72,9 +72,9 @@ class PodDownward:
             wanted = admitted(to_super(pod, state.tenant, self._super.offers), state.tenant)
         except Refused as refused:
             state.usage.record(key, ())
-            await refuse(state, key, pod, refused)
+            # Looked at again when it, the tenant's policy or what is offered changes.
+            await refuse(state, key, pod, refused.reason, str(refused))
             return
-        await no_longer_refused(state, key, pod)
         state.usage.record(key, references(pod))
         await self._send(state, key, mirror_key, source, pod, wanted)
 
@@ -109,9 +109,10 @@ class PodDownward:
             raise
         except (Forbidden, Invalid) as error:
             if "service account" not in error.message:  # a new namespace: it comes in a moment
-                await tell(state, PODS, key, source.uid, "FailedMirror", error.message)
+                await refuse(state, key, pod, "FailedMirror", error.message)
             raise
         self._super.pods.put(answer)
+        await no_longer_refused(state, key, pod)
         if pod["spec"].get("ephemeralContainers"):
             self._super.down.add(state.request(PODS.plural, key))  # they only come in an update
         else:

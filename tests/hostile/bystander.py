@@ -77,3 +77,8 @@ def told(tenant: TenantCluster, name: str, namespace: str = "default") -> Object
 def patched(value: Object) -> tuple[str, ...]:
     """The arguments of a merge patch for kubectl."""
     return "--type=merge", "-p", json.dumps(value)
+
+
+def created(tenant: TenantCluster, obj: Object) -> bool:
+    """The tenant's own API server takes it."""
+    return "created" in tenant.kubectl("create", "-f", "-", stdin=json.dumps(obj), check=False)

@@ -5,7 +5,7 @@ from functools import partial
 
 from tests.e2e.local_system import LocalSystem, Object, TenantCluster, wait_for
 from tests.e2e.objects import service
-from tests.hostile.bystander import told
+from tests.hostile.bystander import created, told
 
 
 def an_endpoint_slice(name: str, address: str, kind: str = "IPv4") -> Object:
@@ -37,24 +37,13 @@ def test_a_range_that_the_tenant_gives_itself(
             }
         )
     for name, address in (("super", "10.96.0.1"), ("alice", own_range.replace(".0/24", ".1"))):
-        stolen = f"stolen-{name}"
-
-        def allocated(stolen: str = stolen, address: str = address) -> bool:
-            manifest = service(stolen, clusterIP=address)
-            return "denied" not in str(mallory.apply(manifest)) and bool(mallory.get("svc", stolen))
-
-        wait_for("the tenant's own API server gives the address", lambda: _tried(allocated))
-        assert told(mallory, stolen)["reason"] == "OutsideServiceRange"
-        assert local.super.get("service", stolen, mallory.super_namespace()) is None
-        mallory.kubectl("delete", "service", stolen)
+        stolen = service(f"stolen-{name}", clusterIP=address)
+        # Not before the range is ready does her API server give the address.
+        wait_for("her API server gives the address", partial(created, mallory, stolen))
+        assert told(mallory, f"stolen-{name}")["reason"] == "OutsideServiceRange"
+        assert local.super.get("service", f"stolen-{name}", mallory.super_namespace()) is None
+        mallory.kubectl("delete", "service", f"stolen-{name}")
     mallory.kubectl("delete", "servicecidr", *ranges, "--wait=false")
-
-
-def _tried(attempt: "partial[bool]") -> bool:
-    try:
-        return attempt()
-    except AssertionError:
-        return False  # the range is not ready yet
 
 
 def test_external_addresses(

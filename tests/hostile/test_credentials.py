@@ -4,7 +4,9 @@ import base64
 import json
 import subprocess
 import time
+from functools import partial
 
+import psutil
 import pytest
 
 from tests.e2e.local_system import LocalSystem, TenantCluster
@@ -12,39 +14,37 @@ from tests.e2e.local_system import LocalSystem, TenantCluster
 FOREIGN = ("Unauthorized", "provide credentials", "logged in", "forbidden", "certificate")
 
 
+def etcdctl(local: LocalSystem, tenant: TenantCluster, *arguments: str) -> str:
+    """What etcd answers to the tenant's certificate."""
+    pki = local.state_directory / "tenants" / tenant.key / "pki"
+    etcd = psutil.Process(local.pid("super", "etcd")).cmdline()
+    flag = "--listen-client-urls="
+    (endpoint,) = (item.removeprefix(flag) for item in etcd if item.startswith(flag))
+    files = {"cacert": "etcd-ca.crt", "cert": "etcd-client.crt", "key": "etcd-client.key"}
+    done = subprocess.run(
+        [
+            str(local.state_directory / "bin/etcdctl"),
+            f"--endpoints={endpoint}",
+            *(f"--{option}={pki / name}" for option, name in files.items()),
+            *arguments,
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    return done.stdout + done.stderr
+
+
 def test_its_etcd_certificate_ends_at_its_prefix(
     local: LocalSystem, alice: TenantCluster, mallory: TenantCluster
 ) -> None:
     """The tenant does not hold it, but its API server does, which it can attack."""
-    pki = local.state_directory / "tenants" / mallory.key / "pki"
-    port = next(
-        argument.split(":")[-1]
-        for row in (local.state_directory / "supervisor").rglob("*.conf")
-        for argument in row.read_text().split()
-        if argument.strip('",').startswith("--listen-client-urls=")
-    ).strip('",')
-
-    def etcdctl(*arguments: str) -> str:
-        done = subprocess.run(
-            [
-                str(local.state_directory / "bin/etcdctl"),
-                f"--endpoints=https://127.0.0.1:{port}",
-                f"--cacert={pki / 'etcd-ca.crt'}",
-                f"--cert={pki / 'etcd-client.crt'}",
-                f"--key={pki / 'etcd-client.key'}",
-                *arguments,
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=30,
-        )
-        return done.stdout + done.stderr
-
-    assert f"/{mallory.key}/" in etcdctl("get", f"/{mallory.key}/", "--prefix", "--keys-only")
+    ask = partial(etcdctl, local, mallory)
+    assert f"/{mallory.key}/" in ask("get", f"/{mallory.key}/", "--prefix", "--keys-only")
     for prefix in (f"/{alice.key}/", "/super/", "/", f"/{mallory.key[:-1]}", ""):
-        for arguments in (("get", prefix, "--prefix"), ("del", prefix, "--prefix")):
-            assert "permission denied" in etcdctl(*arguments), arguments
+        for verb in ("get", "del"):
+            assert "permission denied" in ask(verb, prefix, "--prefix"), (verb, prefix)
     for arguments in (
         ("put", f"/{alice.key}/x", "y"),
         ("user", "list"),
@@ -52,7 +52,7 @@ def test_its_etcd_certificate_ends_at_its_prefix(
         ("snapshot", "save", "/dev/null"),
         ("compact", "1"),
     ):
-        answer = etcdctl(*arguments)
+        answer = ask(*arguments)
         assert "permission denied" in answer or "Error" in answer, (arguments, answer)
 
 

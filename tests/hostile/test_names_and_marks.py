@@ -5,7 +5,7 @@ from functools import partial
 
 from tests.e2e.local_system import LocalSystem, Object, TenantCluster, wait_for
 from tests.e2e.objects import pod, service
-from tests.hostile.bystander import phase_is, told
+from tests.hostile.bystander import created, phase_is, told
 from vcluster import api
 
 ODD = {
@@ -125,67 +125,35 @@ def test_odd_characters(local: LocalSystem, alice: TenantCluster, mallory: Tenan
     mallory.kubectl("delete", "pod", *names)
 
 
+def definition(plural: str, kind: str, group: str) -> Object:
+    """A definition of a kind that has a famous name."""
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {"name": "v1alpha1", "served": True, "storage": True}
+    names = {"plural": plural, "singular": kind.lower(), "kind": kind}
+    versions = [version | {"schema": {"openAPIV3Schema": schema}}]
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{group}"},
+        "spec": {"group": group, "scope": "Namespaced", "names": names, "versions": versions},
+    }
+
+
 def test_definitions_that_shadow_core_kinds(
     local: LocalSystem, alice: TenantCluster, mallory: TenantCluster
 ) -> None:
-    for plural, kind in (
-        ("pods", "Pod"),
-        ("namespaces", "Namespace"),
-        ("virtualclusters", "VirtualCluster"),
-    ):
-        group = "virtualcluster.dev" if plural == "virtualclusters" else "shadow.example"
-        version = {
-            "name": "v1alpha1",
-            "served": True,
-            "storage": True,
-            "schema": {
-                "openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-            },
-        }
-        names = {"plural": plural, "singular": kind.lower(), "kind": kind}
-        mallory.apply(
-            {
-                "apiVersion": "apiextensions.k8s.io/v1",
-                "kind": "CustomResourceDefinition",
-                "metadata": {"name": f"{plural}.{group}"},
-                "spec": {
-                    "group": group,
-                    "scope": "Namespaced",
-                    "names": names,
-                    "versions": [version],
-                },
-            }
-        )
-    shadow = {
-        "apiVersion": "shadow.example/v1alpha1",
-        "kind": "Pod",
-        "metadata": {"name": "shadow"},
-    }
-    fake = {
-        "apiVersion": "virtualcluster.dev/v1alpha1",
-        "kind": "VirtualCluster",
-        "metadata": {"name": "mine"},
-    }
-    wait_for(
-        "they are served",
-        lambda: (
-            "created" in mallory.kubectl("create", "-f", "-", stdin=json.dumps(shadow), check=False)
-        ),
-    )
-    wait_for(
-        "they are served",
-        lambda: (
-            "created" in mallory.kubectl("create", "-f", "-", stdin=json.dumps(fake), check=False)
-        ),
-    )
+    definitions = [
+        definition("pods", "Pod", "shadow.example"),
+        definition("namespaces", "Namespace", "shadow.example"),
+        definition("virtualclusters", "VirtualCluster", api.GROUP),
+    ]
+    mallory.apply(*definitions)
+    for kind, group in (("Pod", "shadow.example"), ("VirtualCluster", api.GROUP)):
+        shadow = {"apiVersion": f"{group}/v1alpha1", "kind": kind, "metadata": {"name": "shadow"}}
+        wait_for(f"{kind} of {group} is served", partial(created, mallory, shadow))
     mallory.apply(pod("real"))
-    wait_for("real pods run", lambda: local.super.get("pod", "real", mallory.super_namespace()))
-    assert local.super.get("pod", "shadow", mallory.super_namespace()) is None
-    mallory.kubectl(
-        "delete",
-        "crd",
-        "pods.shadow.example",
-        "namespaces.shadow.example",
-        "virtualclusters.virtualcluster.dev",
-    )
+    namespace = mallory.super_namespace()
+    wait_for("real pods run", partial(local.super.get, "pod", "real", namespace))
+    assert local.super.get("pod", "shadow", namespace) is None
+    mallory.kubectl("delete", "crd", *(item["metadata"]["name"] for item in definitions))
     mallory.kubectl("delete", "--raw", "/api/v1/namespaces/default/pods/real")
