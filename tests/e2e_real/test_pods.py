@@ -123,7 +123,9 @@ def test_the_provider_reaches_into_containers(local: LocalSystem, web: TenantClu
 
 def test_kubelets_ask_who_is_there(local: LocalSystem, team_a: TenantCluster) -> None:
     address = site_of(local).nodes(1)[0].address
-    script = f"kubectl --insecure-skip-tls-verify --server=https://{address}:10250 get --raw /pods"
+    token = "/var/run/secrets/kubernetes.io/serviceaccount/token"
+    script = f"kubectl --insecure-skip-tls-verify --server=https://{address}:10250 "
+    script += f"--token=$(cat {token}) --kubeconfig=/dev/null get --raw /pods"
     assert "Unauthorized" in said(team_a, "stranger", script, image=TOOLBOX)
 
 
