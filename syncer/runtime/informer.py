@@ -50,6 +50,7 @@ class Informer:
         store: Store,
         *,
         label_selector: str = "",
+        field_selector: str = "",
         metadata_only: bool = False,
         optional: bool = False,
         on_relist: Callable[[], None] = lambda: None,
@@ -58,6 +59,7 @@ class Informer:
         self._resource = resource
         self._store = store
         self._label_selector = label_selector
+        self._field_selector = field_selector
         self._metadata_only = metadata_only
         self._optional = optional
         self._on_relist = on_relist
@@ -99,7 +101,10 @@ class Informer:
         keys: set[ObjectKey] = set()
         version = ""
         async for page in self._client.pages(
-            self._resource, label_selector=self._label_selector, metadata_only=self._metadata_only
+            self._resource,
+            label_selector=self._label_selector,
+            field_selector=self._field_selector,
+            metadata_only=self._metadata_only,
         ):
             version = version or page.metadata.resource_version
             for item in page.items or ():
@@ -115,6 +120,7 @@ class Informer:
             self._resource,
             version,
             label_selector=self._label_selector,
+            field_selector=self._field_selector,
             metadata_only=self._metadata_only,
         ):
             for event in events:
