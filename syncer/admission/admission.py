@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from kube.objects import Object, ObjectKey
 from kube.resources import PODS
 from syncer.admission import capacity
-from syncer.admission.begun import BegunGangs, Missing
+from syncer.admission.begun import BegunGangs
 from syncer.admission.candidates import (
     ALONE,
     FRESH_SECONDS,
@@ -27,15 +27,13 @@ from syncer.admission.candidates import (
 )
 from syncer.admission.capacity import Capacity
 from syncer.admission.gangs import Gang
+from syncer.admission.kept_room import KeptRoom
 from syncer.admission.ledger import Item, Ledger, Shortage
 from syncer.admission.nodes import node_room
 from syncer.admission.observed import observed_pod
 from syncer.admission.pod_usage import Usage
 from syncer.entries import SuperPod
 from syncer.runtime.workqueue import Request
-
-KEPT = "gangs"
-"""The kind of ledger items that stand for pods which are still to come."""
 
 
 class Admission:
@@ -57,8 +55,7 @@ class Admission:
         self._waits: dict[Request, Ticket] = {}
         self._granted: dict[Request, Candidate] = {}
         self._begun = BegunGangs()
-        self._kept: list[Missing] = []
-        """Room for the rest of gangs that had begun before a restart (see ``keep_room``)."""
+        self._kept = KeptRoom(self._capacity, self.ledgers, self._plan)
         self._stale: set[str] = set()
         self._planned = False
         self._arrivals = 0
@@ -196,28 +193,12 @@ class Admission:
         self._plan(tenant)
 
     def keep_room(self, tenant: str = "") -> None:
-        """Keep room for the rest of gangs that have begun (of one tenant, or all).
-
-        After a restart their pods may be asked about later than others. ``let_go`` ends it.
-        """
-        self.let_go(tenant)
-        for missing in self._begun.missing(tenant):
-            self._kept.append(missing)
-            if missing.wanted is not None:
-                self._capacity.hold(
-                    missing.key, capacity.Held(missing.tenant, missing.wanted, True)
-                )
-            if (ledger := self.ledgers.get(missing.tenant)) is not None:
-                ledger.observe(Item(KEPT, missing.key), missing.usage)
+        """Keep room for the rest of gangs that have begun (of one tenant, or all): see KeptRoom."""
+        self._kept.keep(self._begun.missing(tenant), tenant)
 
     def let_go(self, tenant: str = "") -> None:
         """Whoever was to come has come, or will not."""
-        kept, self._kept = self._kept, []
-        for missing in kept:
-            if tenant in ("", missing.tenant):
-                self._give_back(missing)
-            else:
-                self._kept.append(missing)
+        self._kept.let_go(tenant)
 
     def drop(self, tenant: str, doubts: Iterable[Item]) -> None:
         """Give back what an earlier session had reserved: what it sent has long been answered."""
@@ -265,7 +246,7 @@ class Admission:
             self._arrivals += 1
             rank = MEMBER if begun else ALONE
             if begun and gang is not None:
-                self._come(request.tenant, gang.name)
+                self._kept.comes(request.tenant, gang.name)
             order = rank, -candidate.priority, candidate.created, self._arrivals
             ticket.order = min(ticket.order, order) if ticket.pods else order
             self._waits[request] = ticket
@@ -359,21 +340,6 @@ class Admission:
 
     def _settle(self, pod: Candidate) -> None:
         self.settle(pod.request.tenant, Item(PODS.plural, pod.mirror))
-
-    def _give_back(self, missing: Missing) -> None:
-        self._capacity.hold(missing.key, None)
-        ledger = self.ledgers.get(missing.tenant)
-        if ledger is not None and ledger.observe(Item(KEPT, missing.key), None):
-            self._plan(missing.tenant)
-        self._plan("")
-
-    def _come(self, tenant: str, gang: str) -> None:
-        """One of those that room was kept for asks now."""
-        for missing in self._kept:
-            if (missing.tenant, missing.gang) == (tenant, gang):
-                self._kept.remove(missing)
-                self._give_back(missing)
-                return
 
 
 def _size(pod: Candidate) -> int:
