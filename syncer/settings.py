@@ -27,7 +27,14 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Between the ends and the starts of a tenant's patrols."""
     denied_cidrs: str = ""
     """Ranges (comma separated) that no tenant's endpoints may point at: the super cluster's own."""
+    gateway_address: str = ""
+    """Where pods reach the tenants' API servers: to its own, a tenant's endpoints may point there."""
     log_level: str = "info"
+
+    @property
+    def reconciliation_timeout(self) -> float:
+        """Seconds for one reconciliation, which may send several requests."""
+        return self.request_timeout * 4
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":

@@ -150,9 +150,13 @@ class Channel(asyncio.BufferedProtocol):
         parts: list[bytes] = []
         ended = False
         try:
-            while data := self._tls.read(2**16):
+            # Not until it complains of having nothing: that costs as much as a read.
+            while not parts or self._incoming.pending or self._tls.pending():
+                data = self._tls.read(2**16)
+                if not data:
+                    ended = True
+                    break
                 parts.append(data)
-            ended = True
         except ssl.SSLWantReadError:
             pass
         if parts:

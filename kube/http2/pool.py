@@ -134,8 +134,10 @@ class Pool:
             raise
 
     def _changed(self) -> None:
-        if any(item.closed_because for item in self._connections):
-            self._connections = [item for item in self._connections if not item.closed_because]
+        for connection in self._connections:
+            if connection.closed_because:
+                self._connections = [item for item in self._connections if not item.closed_because]
+                break
         if not self._waiting:
             return
         room = sum(item.streams.room for item in self._connections)

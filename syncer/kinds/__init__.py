@@ -34,9 +34,13 @@ UPWARD: tuple[UpwardKind, ...] = (
 )
 
 
-def downward_kinds(denied_cidrs: Sequence[str]) -> tuple[DownwardKind, ...]:
+def downward_kinds(
+    denied_cidrs: Sequence[str], gateway_address: str = ""
+) -> tuple[DownwardKind, ...]:
     """Every kind that goes down; endpoints may not point into ``denied_cidrs``.
+
+    But they may to the tenant's own API server, which pods reach at ``gateway_address``.
 
     Raises ValueError for what is no range.
     """
-    return (*DOWNWARD, endpoint_slice_kind(denied_cidrs))
+    return (*DOWNWARD, endpoint_slice_kind(denied_cidrs, gateway_address))

@@ -6,6 +6,7 @@ import msgspec
 
 from vcluster import api
 from vcluster.control_plane.plan import (
+    FEATURE_GATES,
     GARBAGE_COLLECTION,
     KUBE_APISERVER,
     NODE_AGENT_AUTHORITY,
@@ -88,6 +89,9 @@ def _arguments(plan: Plan) -> tuple[str, ...]:
         **_place(plan),
         **_access(file),
         **_kubelets(plan),
+        # What it serves beyond the defaults.
+        "feature-gates": FEATURE_GATES,
+        "runtime-config": "scheduling.k8s.io/v1beta1=true",
         # What it tells.
         "audit-policy-file": file(AUDIT_POLICY_FILE),
         "audit-log-path": file(f"logs/{AUDIT_LOG}"),

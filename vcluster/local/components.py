@@ -6,6 +6,7 @@ from pathlib import Path
 
 from vcluster.local.credentials import ETCD_USER
 from vcluster.local.options import Options
+from vcluster.local.real_nodes.site import Site
 from vcluster.local.state import ADDRESS, State
 from vcluster.supervision import Program
 
@@ -16,7 +17,7 @@ SERVICE_RANGE = "10.96.0.0/16"
 TENANT_SERVICE_POOL = "10.112.0.0/12"
 NODE_RANGE = "10.192.0.0/16"
 POD_RANGE = "10.128.0.0/12"
-"""Not routed anywhere: the pods are simulated. No other range here overlaps with it."""
+"""Not routed anywhere: these pods are simulated. No other range here overlaps with it."""
 
 ETCD, API_SERVER, CONTROLLER_MANAGER, SCHEDULER, KWOK, OPERATOR, SYNCER, NODE_AGENT = (
     "etcd",
@@ -56,15 +57,19 @@ def programs(
     names: Sequence[str],
     kubeconfig: str,
     digests: Mapping[str, str],
+    site: Site | None = None,
 ) -> list[Program]:
-    """The named programs. A changed digest (of files that a program reads once) restarts it."""
+    """The named programs. A changed digest (of files that a program reads once) restarts it.
+
+    With a site of real nodes, pods reach API servers at its gateway.
+    """
     return [
         Program(
             name=name,
             command=_command(name, state, ports),
             log_file=state.logs / f"{name}.log",
             directory=state.directory,
-            environment=_environment(name, state, ports, kubeconfig)
+            environment=_environment(name, state, ports, kubeconfig, site)
             | ({"VC_FILES": digests[name]} if name in digests else {}),
             priority=STOPPED_LAST.get(name, 0),
         )
@@ -143,6 +148,11 @@ def _api_server(state: State, ports: Mapping[str, int]) -> tuple[str, ...]:
         f"--service-account-key-file={pki / 'service-account.crt'}",
         f"--service-account-signing-key-file={pki / 'service-account.key'}",
         "--authorization-mode=Node,RBAC",
+        "--enable-admission-plugins=NodeRestriction",
+        f"--kubelet-certificate-authority={pki / 'ca.crt'}",
+        f"--kubelet-client-certificate={pki / 'kube-apiserver-kubelet-client.crt'}",
+        f"--kubelet-client-key={pki / 'kube-apiserver-kubelet-client.key'}",
+        "--kubelet-preferred-address-types=InternalIP",
         "--allow-privileged=true",
         f"--service-cluster-ip-range={SERVICE_RANGE}",
         f"--audit-policy-file={state.configuration / 'audit-policy.yaml'}",
@@ -205,8 +215,9 @@ def _kwok(state: State, _ports: Mapping[str, int]) -> tuple[str, ...]:
 
 
 def _environment(
-    name: str, state: State, ports: Mapping[str, int], kubeconfig: str
+    name: str, state: State, ports: Mapping[str, int], kubeconfig: str, site: Site | None
 ) -> dict[str, str]:
+    gateway = str(site.gateway) if site else ""
     import_path = {"PYTHONPATH": str(Path(__file__).parents[2])}
     if name == OPERATOR:
         return import_path | {
@@ -218,12 +229,14 @@ def _environment(
             "OPERATOR_SERVICE_POOL": TENANT_SERVICE_POOL,
             "OPERATOR_PORT_FILE": str(state.port_file(OPERATOR)),
             "OPERATOR_NODE_AGENT_CA": "" if kubeconfig else str(state.node_agent_pki / "ca.crt"),
+            "OPERATOR_GATEWAY_ADDRESS": gateway,
         }
     if name == SYNCER:
         return import_path | {
             "SYNCER_SUPER_KUBECONFIG": kubeconfig or str(state.kubeconfig(SYNCER)),
             "SYNCER_PORT_FILE": str(state.port_file(SYNCER)),
-            "SYNCER_DENIED_CIDRS": "" if kubeconfig else f"{SERVICE_RANGE},{NODE_RANGE}",
+            "SYNCER_DENIED_CIDRS": "" if kubeconfig else ",".join(_denied(site)),
+            "SYNCER_GATEWAY_ADDRESS": gateway,
         }
     if name == NODE_AGENT:
         return import_path | {
@@ -235,3 +248,9 @@ def _environment(
             "NODE_AGENT_PORT_FILE": str(state.port_file(NODE_AGENT)),
         }
     return {}
+
+
+def _denied(site: Site | None) -> tuple[str, ...]:
+    """The super cluster's own addresses, which no tenant's endpoints may point at."""
+    real = (str(site.link), str(site.uplink)) if site else ()
+    return SERVICE_RANGE, NODE_RANGE, *real

@@ -69,6 +69,12 @@ CERTIFICATES = (
         LOOPBACK,
     ),
     Certificate("kube-scheduler", CLUSTER, Subject("kube-scheduler"), Usage.SERVER, LOOPBACK),
+    Certificate(
+        "kube-apiserver-kubelet-client",
+        CLUSTER,
+        Subject("virtualcluster:kubelet-client"),
+        Usage.CLIENT,
+    ),
     Certificate("front-proxy-client", FRONT_PROXY, Subject("front-proxy-client"), Usage.CLIENT),
     # Of the agent that stands in for the simulated nodes; its address is the API servers' choice.
     Certificate("node-agent/server", NODE_AGENT, Subject("node-agent"), Usage.SERVER, LOOPBACK),
@@ -116,6 +122,12 @@ def ensure_datastore(state: State) -> None:
     for certificate in CERTIFICATES:
         if certificate.authority == ETCD:
             _certificate(state.pki, certificate, authority, moment)
+
+
+def issue(state: State, wanted: Certificate) -> KeyPair:
+    """A further certificate below ``pki``, kept while it is good."""
+    authority = _authority(state.pki / wanted.authority, AUTHORITIES[wanted.authority])
+    return _certificate(state.pki, wanted, authority, now())
 
 
 def _authority(path: Path, name: str) -> CertificateAuthority:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from vcluster.local.options import Options
+from vcluster.local.real_nodes.site import Site
 from vcluster.supervision import host
 
 ENVIRONMENT_VARIABLE = "VC_STATE_DIR"
@@ -39,6 +40,8 @@ class Record(msgspec.Struct):
 
     ports: dict[str, int] = {}
     options: Options = Options()
+    real_block: int | None = None
+    """The block of addresses of the real nodes, once there were any."""
     datastore_ready: bool = False
     """etcd has its users and demands authentication."""
     cluster_ready: bool = False
@@ -120,6 +123,13 @@ class State:
         """As ``kubeconfig``, but the person's own file where an existing cluster is used."""
         given = self.read().options.kubeconfig
         return Path(given) if given else self.kubeconfig(name)
+
+    def site(self) -> Site | None:
+        """Where the real nodes are; None while none is wanted or no block is chosen."""
+        record = self.read()
+        if not record.options.real_nodes or record.real_block is None:
+            return None
+        return Site(self.directory, record.real_block)
 
     def port_file(self, service: str) -> Path:
         """Where operator, syncer and node agent write the port that they serve their health on."""

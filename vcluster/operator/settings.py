@@ -25,6 +25,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     servers; empty: there are no node agents, and so no logs and exec."""
     service_pool: str = "10.112.0.0/12"
     """The provider's pool; each tenant owns one /24 of it."""
+    gateway_address: str = ""
+    """Where pods reach the tenants' API servers, at the ports that these have on their own address;
+    empty: nowhere, and ``default/kubernetes`` has no endpoints."""
     resync_seconds: float = 15.0
     """Between two looks for drift at one tenant."""
     address: str = "127.0.0.1"
