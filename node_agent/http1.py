@@ -11,13 +11,14 @@ LARGEST_HEAD = 256 * 1024
 """The command of an exec is part of it."""
 LARGEST_ERROR = 64 * 1024
 END = b"\r\n\r\n"
+NO_BODY = b"0\r\n\r\n"
 
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 _TARGET = re.compile(rb"/[!-~]*")
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-5][0-9][0-9])(?: [\t\x20-\x7e\x80-\xff]*)?")
 
-ONCE = frozenset({"host", "upgrade", "content-length", "sec-websocket-key"})
+ONCE = frozenset({"host", "upgrade", "content-length", "transfer-encoding", "sec-websocket-key"})
 """Two of them would be two messages: one for us, another one for the kubelet."""
 
 
@@ -76,6 +77,26 @@ async def read_head(stream: TlsStream, limit: int = LARGEST_HEAD) -> tuple[bytes
     return bytes(data[:end]), bytes(data[end:])
 
 
+async def read_request(stream: TlsStream) -> Request:
+    """The one request of a connection, which may have a body of no bytes. Raises Closed, Refused."""
+    head, more = await read_head(stream)
+    request = parse_request(head)
+    if coding := dict(request.headers).get("transfer-encoding", ""):
+        # How API servers pass on a POST whose length they do not know.
+        while coding == "chunked" and len(more) < len(NO_BODY) and NO_BODY.startswith(more):
+            piece = await stream.read()
+            if not piece:
+                raise Closed("ended before the body of a request")
+            more += piece
+        if coding != "chunked" or not more.startswith(NO_BODY):
+            raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "no request here has a body")
+        more = more.removeprefix(NO_BODY)
+    if more:
+        # An upgrade that fails must not turn what follows it into a request of ours.
+        raise _malformed("there is more behind the request")
+    return request
+
+
 def parse_request(head: bytes) -> Request:
     """Raises Refused."""
     line, *fields = head[: -len(END)].split(b"\r\n")
@@ -88,7 +109,7 @@ def parse_request(head: bytes) -> Request:
     names = [name for name, _ in headers]
     if any(names.count(name) > 1 for name in ONCE):
         raise _malformed("a header that may be there once is there twice")
-    if "transfer-encoding" in names or dict(headers).get("content-length", "0") != "0":
+    if dict(headers).get("content-length", "0") != "0":
         raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "no request here has a body")
     path, _, query = parts[1].decode("ascii").partition("?")
     return Request(parts[0].decode("ascii"), path, query, headers)

@@ -116,12 +116,7 @@ class Server:
         try:
             with self._limits.connection(tenant):
                 async with self._limits.head(tenant), asyncio.timeout(HEAD_SECONDS):
-                    head, more = await http1.read_head(stream)
-                if more:
-                    # Nothing may wait behind a request: an upgrade that fails must not turn what
-                    # follows it into a request of ours.
-                    raise Refused(HTTPStatus.BAD_REQUEST, "there is more behind the request")
-                request = http1.parse_request(head)
+                    request = await http1.read_request(stream)
                 wanted = route(request)
                 if problems := self._problems():
                     raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, problems[0])

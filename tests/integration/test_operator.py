@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 from kubernetes.client import ApiException
 
-from kube.resources import EVENTS, NAMESPACES, SERVICE_CIDRS, SERVICES
+from kube.resources import CONFIG_MAPS, EVENTS, NAMESPACES, SERVICE_CIDRS, SERVICES
 from tests.integration.operator_process import OperatorProcess
 from tests.integration.super_cluster import SuperCluster
 from tests.integration.virtual_clusters import TenantUnderTest, a_virtual_cluster, create
@@ -44,6 +44,19 @@ def test_status_tells_people_and_the_syncer_what_they_need(tenant: TenantUnderTe
     assert status["endpoint"].startswith("https://127.0.0.1:")
     seen = api.Tenant.from_object(virtual_cluster)
     assert (seen.key, seen.policy.pod_security, seen.nodes_mode) == (tenant.key, "baseline", "all")
+
+
+def test_node_agents_are_told_who_signs_for_the_tenant_and_no_more(
+    tenant: TenantUnderTest,
+) -> None:
+    cluster = tenant.super_cluster.cluster
+    published = cluster.get(CONFIG_MAPS, api.CLIENT_CA_CONFIG_MAP, tenant.key)
+    authority = tenant.secret("ca")
+    assert published is not None
+    assert authority is not None
+    certificate = b64decode(authority["data"]["tls.crt"]).decode()
+    assert published["data"] == {api.CLIENT_CA_KEY: certificate}
+    assert published["metadata"]["labels"] == {api.COMPONENT_LABEL: api.CLIENT_CA_COMPONENT}
 
 
 def test_the_administrator_may_do_everything_without_system_masters(

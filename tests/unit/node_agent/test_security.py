@@ -187,6 +187,7 @@ def request(*lines: str, behind: str = "") -> bytes:
 
 
 EXEC = "POST /exec/default/web/web?command=ls HTTP/1.1"
+CHUNKED = "Transfer-Encoding: chunked"
 NEXT = "GET /pods HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
@@ -196,7 +197,11 @@ NEXT = "GET /pods HTTP/1.1\r\nHost: x\r\n\r\n"
         (request(f"GET {LOGS} HTTP/1.1", "Host: x", behind=NEXT), 400),
         (request(EXEC, "Connection: Upgrade", "Upgrade: SPDY/3.1", behind=NEXT), 400),
         (request(f"GET {LOGS} HTTP/1.1", "Content-Length: 40"), 413),
-        (request(f"GET {LOGS} HTTP/1.1", "Transfer-Encoding: chunked"), 413),
+        (request(f"GET {LOGS} HTTP/1.1", CHUNKED, behind="3\r\nabc\r\n0\r\n\r\n"), 413),
+        (request(f"GET {LOGS} HTTP/1.1", CHUNKED, behind=f"0\r\n\r\n{NEXT}"), 400),
+        (request(f"GET {LOGS} HTTP/1.1", "Transfer-Encoding: gzip", behind="0\r\n\r\n"), 413),
+        (request(f"GET {LOGS} HTTP/1.1", CHUNKED, CHUNKED, behind="0\r\n\r\n"), 400),
+        (request(f"GET {LOGS} HTTP/1.1", CHUNKED, "Content-Length: 9", behind="0\r\n\r\n"), 413),
         (request(f"GET {LOGS} HTTP/1.1", "Content-Length: 0", "Content-Length: 40"), 400),
         (request(f"GET {LOGS} HTTP/1.1", "Host: x", "Host: y"), 400),
         (request(f"GET {LOGS} HTTP/1.1", " folded: x"), 400),

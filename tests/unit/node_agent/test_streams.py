@@ -76,6 +76,17 @@ async def test_a_command_is_run_and_its_output_returned(world: World) -> None:
     assert (answer.status, answer.text) == (200, "ran")
 
 
+async def test_an_empty_body_is_none(world: World) -> None:
+    """As an API server's proxy passes on a POST."""
+    answer = await world.ask(
+        *(world.team_a.client(), "POST", "/run/default/web/web?cmd=id"),
+        {"Transfer-Encoding": "chunked"},
+        behind=b"0\r\n\r\n",
+    )
+    assert (answer.status, answer.text) == (200, "ran")
+    assert "transfer-encoding" not in world.kubelet.requests[-1].headers
+
+
 async def test_the_kubelet_learns_who_we_are_and_nothing_that_the_client_says(
     world: World,
 ) -> None:
