@@ -5,6 +5,7 @@ check comes before it: its sentences name the tenant's own fields, and it does n
 super cluster's admission is set up.
 """
 
+import itertools
 from collections.abc import Iterator, Mapping
 
 from kube.objects import Object
@@ -19,6 +20,7 @@ from vcluster.pod_standards import (
 )
 
 REASON = "PodSecurity"
+PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 CONTAINERS = ("initContainers", "containers", "ephemeralContainers")
 APPARMOR_ANNOTATIONS = "container.apparmor.security.beta.kubernetes.io/"
 
@@ -28,7 +30,9 @@ def refusals(spec: Object, annotations: Mapping[str, str], level: str) -> Iterat
     if level == "privileged":
         return
     restricted = level == "restricted"
-    for field, objection in _objections(spec, annotations, restricted):
+    found = _objections(spec, annotations, restricted)
+    own = _user("spec.securityContext", spec.get("securityContext") or {}, spec)
+    for field, objection in itertools.chain(found, own if restricted else ()):
         message = f"{objection} (Pod Security Standard {level!r})"
         yield Refused(field, REASON, message)
 
@@ -51,19 +55,24 @@ def _objections(spec: Object, annotations: Mapping[str, str], restricted: bool) 
     for volume in spec.get("volumes") or ():
         yield from _volume(volume, restricted)
     own: Object = spec.get("securityContext") or {}
-    yield from _context("spec.securityContext", own)
-    for sysctl in own.get("sysctls") or ():
-        if sysctl["name"] not in SAFE_SYSCTLS:
-            yield "spec.securityContext.sysctls", f"{sysctl['name']!r} is not a safe sysctl"
+    if own:
+        yield from _context("spec.securityContext", own)
+        yield from _sysctls(own)
     yield from _annotations(annotations)
-    if restricted:
-        yield from _user("spec.securityContext", own, spec)
     for path, item in containers(spec):
         context: Object = item.get("securityContext") or {}
-        yield from _context(f"{path}.securityContext", context)
-        yield from _container(path, item, context, spec)
+        if context:
+            yield from _context(f"{path}.securityContext", context)
+            yield from _capabilities(f"{path}.securityContext", context, spec)
+        yield from _container(path, item)
         if restricted:
             yield from _restricted(f"{path}.securityContext", context, spec)
+
+
+def _sysctls(context: Object) -> Objections:
+    for sysctl in context.get("sysctls") or ():
+        if sysctl["name"] not in SAFE_SYSCTLS:
+            yield "spec.securityContext.sysctls", f"{sysctl['name']!r} is not a safe sysctl"
 
 
 def _annotations(annotations: Mapping[str, str]) -> Objections:
@@ -98,29 +107,28 @@ def _context(path: str, context: Object) -> Objections:
             yield f"{path}.{field}.type", f"{profile.get('type')!r} is not allowed"
 
 
-def _container(path: str, item: Object, context: Object, spec: Object) -> Objections:
+def _capabilities(path: str, context: Object, spec: Object) -> Objections:
     if context.get("privileged"):
-        yield f"{path}.securityContext.privileged", "true is not allowed"
+        yield f"{path}.privileged", "true is not allowed"
     for name in (context.get("capabilities") or {}).get("add") or ():
         if name not in BASELINE_CAPABILITIES:
-            yield f"{path}.securityContext.capabilities.add", f"{name!r} is not allowed"
+            yield f"{path}.capabilities.add", f"{name!r} is not allowed"
     mount = context.get("procMount") or "Default"
     if mount != "Default" and spec.get("hostUsers") is not False:
-        yield f"{path}.securityContext.procMount", f"{mount!r} is not allowed"
+        yield f"{path}.procMount", f"{mount!r} is not allowed"
+
+
+def _container(path: str, item: Object) -> Objections:
     for port in item.get("ports") or ():
         if port.get("hostPort"):
             yield f"{path}.ports.hostPort", f"{port['hostPort']} is not allowed: use a Service"
-    for field, handler in _handlers(item):
+    handlers = {probe: item[probe] for probe in PROBES if item.get(probe)}
+    for hook, handler in (item.get("lifecycle") or {}).items():
+        handlers[f"lifecycle.{hook}"] = handler
+    for field, handler in handlers.items():
         for action in ("httpGet", "tcpSocket"):
-            if host := (handler.get(action) or {}).get("host"):
+            if host := ((handler or {}).get(action) or {}).get("host"):
                 yield f"{path}.{field}.{action}.host", f"{host!r} is not allowed: leave it out"
-
-
-def _handlers(item: Object) -> Iterator[tuple[str, Object]]:
-    for field in ("livenessProbe", "readinessProbe", "startupProbe"):
-        yield field, item.get(field) or {}
-    for field in ("postStart", "preStop"):
-        yield f"lifecycle.{field}", (item.get("lifecycle") or {}).get(field) or {}
 
 
 def _restricted(path: str, context: Object, spec: Object) -> Objections:

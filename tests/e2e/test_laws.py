@@ -68,12 +68,12 @@ def test_law_1_a_foreign_object_is_neither_adopted_nor_changed(
 def test_law_1_a_tenant_cannot_forge_the_marks(
     local: LocalSystem, team_a: TenantCluster, name: str, extra: Object
 ) -> None:
-    forged = pod(f"forged-{name}")
+    forged = service(f"forged-{name}")
     forged["metadata"] |= extra
     team_a.apply(forged)
     assert "virtualcluster.dev/" in told(team_a, f"forged-{name}", "ReservedKey")
-    assert local.super.get("pod", f"forged-{name}", team_a.super_namespace()) is None
-    team_a.kubectl("delete", "pod", f"forged-{name}")
+    assert local.super.get("service", f"forged-{name}", team_a.super_namespace()) is None
+    team_a.kubectl("delete", "service", f"forged-{name}")
 
 
 def test_law_2_refusals_are_told_and_block_nobody(team_a: TenantCluster) -> None:

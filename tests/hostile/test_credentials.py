@@ -14,12 +14,17 @@ from tests.e2e.local_system import LocalSystem, TenantCluster
 FOREIGN = ("Unauthorized", "provide credentials", "logged in", "forbidden", "certificate")
 
 
-def etcdctl(local: LocalSystem, tenant: TenantCluster, *arguments: str) -> str:
-    """What etcd answers to the tenant's certificate."""
-    pki = local.state_directory / "tenants" / tenant.key / "pki"
+@pytest.fixture(scope="module")
+def endpoint(local: LocalSystem) -> str:
+    """Where the shared etcd listens."""
     etcd = psutil.Process(local.pid("super", "etcd")).cmdline()
     flag = "--listen-client-urls="
-    (endpoint,) = (item.removeprefix(flag) for item in etcd if item.startswith(flag))
+    return next(item.removeprefix(flag) for item in etcd if item.startswith(flag))
+
+
+def etcdctl(local: LocalSystem, tenant: TenantCluster, endpoint: str, *arguments: str) -> str:
+    """What etcd answers to the tenant's certificate."""
+    pki = local.state_directory / "tenants" / tenant.key / "pki"
     files = {"cacert": "etcd-ca.crt", "cert": "etcd-client.crt", "key": "etcd-client.key"}
     done = subprocess.run(
         [
@@ -37,10 +42,10 @@ def etcdctl(local: LocalSystem, tenant: TenantCluster, *arguments: str) -> str:
 
 
 def test_its_etcd_certificate_ends_at_its_prefix(
-    local: LocalSystem, alice: TenantCluster, mallory: TenantCluster
+    local: LocalSystem, alice: TenantCluster, mallory: TenantCluster, endpoint: str
 ) -> None:
     """The tenant does not hold it, but its API server does, which it can attack."""
-    ask = partial(etcdctl, local, mallory)
+    ask = partial(etcdctl, local, mallory, endpoint)
     assert f"/{mallory.key}/" in ask("get", f"/{mallory.key}/", "--prefix", "--keys-only")
     for prefix in (f"/{alice.key}/", "/super/", "/", f"/{mallory.key[:-1]}", ""):
         for verb in ("get", "del"):
