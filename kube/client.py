@@ -166,21 +166,13 @@ class Client:
         target = f"{resource.path()}?{urlencode(query)}"
         headers = {"Accept": _METADATA if metadata_only else _JSON}
         self._count("WATCH", resource)
-        async with self._transport.stream(target, headers, self._timeout) as stream:
+        async with self._transport.stream(
+            target, headers, self._timeout, self._watch_silence
+        ) as stream:
             if stream.status != 200:
                 raise error_from(stream.status, await stream.read())
-            chunks = stream.chunks()
             rest = b""
-            while True:
-                try:
-                    async with asyncio.timeout(self._watch_silence):
-                        chunk = await anext(chunks)
-                except StopAsyncIteration:
-                    return
-                except TimeoutError as error:
-                    raise Unreachable(
-                        f"the watch was silent for {self._watch_silence:g} s"
-                    ) from error
+            async for chunk in stream.chunks():
                 *lines, rest = (rest + chunk).split(b"\n")
                 if len(rest) > LARGEST_LINE:
                     raise Unreachable("a watch event is larger than any object can be")
@@ -255,11 +247,10 @@ def _decoded_event(line: bytes) -> WatchEvent:
     except msgspec.MsgspecError as error:
         raise Unreachable("a line of a watch is not an event") from error
     if event.type == "ERROR":
-        error_body = bytes(event.object)
-        status = int(_number(error_body))
+        status = int(_number(event.object))
         if status == 410:
             raise Gone(410, "Expired", "the version to watch from is too old")
-        raise error_from(status, error_body)
+        raise error_from(status, event.object)
     return event
 
 

@@ -51,18 +51,42 @@ class ObjectList(msgspec.Struct, gc=False):
     items: list[msgspec.Raw] | None = None
 
 
-class WatchEvent(msgspec.Struct, gc=False):
+class _WatchLine(msgspec.Struct, gc=False):
+    type: str
+    object: msgspec.Raw
+
+
+class WatchEvent(NamedTuple):
     """One line of a watch; the object stays bytes."""
 
     type: str
-    object: msgspec.Raw
+    object: bytes
 
 
 decode_object = msgspec.json.Decoder(Object).decode
 decode_head = msgspec.json.Decoder(Head).decode
 decode_list = msgspec.json.Decoder(ObjectList).decode
-decode_watch_event = msgspec.json.Decoder(WatchEvent).decode
+_decode_watch_line = msgspec.json.Decoder(_WatchLine).decode
 encode = msgspec.json.Encoder().encode
+
+_BEGINNINGS = {
+    b'{"type":"%s"' % event.encode(): event for event in ("ADDED", "MODIFIED", "DELETED")
+}
+_OBJECT = b',"object":'
+
+
+def decode_watch_event(line: bytes) -> WatchEvent:
+    """The event in a line, without its line feed. Raises msgspec.MsgspecError.
+
+    kube-apiserver writes the type first and nothing after the object. Such a line is only cut: its
+    object is not looked at here, since whoever takes it decodes it anyway.
+    """
+    start = line.find(_OBJECT, 0, 32)
+    event = _BEGINNINGS.get(line[:start])
+    if event is not None and line.endswith(b"}}"):
+        return WatchEvent(event, line[start + len(_OBJECT) : -1])
+    found = _decode_watch_line(line)
+    return WatchEvent(found.type, bytes(found.object))
 
 
 def key_of(obj: Object) -> ObjectKey:

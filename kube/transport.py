@@ -28,7 +28,7 @@ class Stream(Protocol):
     status: int
 
     def chunks(self) -> AsyncIterator[bytes]:
-        """Ends when the server ends; raises Unreachable when the connection breaks."""
+        """Ends when the server ends; raises Unreachable when the connection breaks or is silent."""
 
     async def read(self) -> bytes:
         """The rest, for an error's body; raises Unreachable, after the stream's time-out too."""
@@ -43,24 +43,36 @@ class Transport(Protocol):
         """One request, at most ``timeout`` seconds from start to end. Raises Unreachable."""
 
     def stream(
-        self, target: str, headers: Mapping[str, str], timeout: float
+        self, target: str, headers: Mapping[str, str], timeout: float, silence: float | None = None
     ) -> AbstractAsyncContextManager[Stream]:
-        """A GET whose answer is streamed; ``timeout`` bounds the time to its first byte."""
+        """A GET whose answer is streamed.
+
+        ``timeout`` bounds the time to its first byte, ``silence`` that between its chunks (seconds).
+        """
 
     async def close(self) -> None:
         """Drop all connections."""
 
 
 class _AiohttpStream:
-    def __init__(self, response: aiohttp.ClientResponse, timeout: float) -> None:
+    def __init__(
+        self, response: aiohttp.ClientResponse, timeout: float, silence: float | None
+    ) -> None:
         self._response = response
         self._timeout = timeout
+        self._silence = silence
         self.status = response.status
 
     async def chunks(self) -> AsyncIterator[bytes]:
         try:
-            async for chunk in self._response.content.iter_any():
+            while True:
+                async with asyncio.timeout(self._silence):
+                    chunk = await self._response.content.readany()
+                if not chunk:
+                    return
                 yield chunk
+        except TimeoutError as error:
+            raise silent(self._silence) from error
         except (aiohttp.ClientError, OSError) as error:
             raise Unreachable(f"the stream broke: {type(error).__name__}") from error
 
@@ -83,6 +95,7 @@ class AiohttpTransport:
         self._session: aiohttp.ClientSession | None = None
         self._base = ""
         self._ssl: ssl.SSLContext | bool = False
+        self._name: str | None = None
         self._headers: dict[str, str] = {}
         self._closing: list[aiohttp.ClientSession] = []
 
@@ -121,13 +134,14 @@ class AiohttpTransport:
             data=body or None,
             headers={**self._headers, **headers},
             ssl=self._ssl,
+            server_hostname=self._name,
         ) as response:
             data = await response.read()
             return Response(response.status, response.headers.get("Retry-After"), data)
 
     @asynccontextmanager
     async def stream(
-        self, target: str, headers: Mapping[str, str], timeout: float
+        self, target: str, headers: Mapping[str, str], timeout: float, silence: float | None = None
     ) -> AsyncIterator[Stream]:
         """See Transport."""
         session = self._current()
@@ -135,14 +149,17 @@ class AiohttpTransport:
         try:
             async with asyncio.timeout(timeout):
                 response = await session.get(
-                    url, headers={**self._headers, **headers}, ssl=self._ssl
+                    url,
+                    headers={**self._headers, **headers},
+                    ssl=self._ssl,
+                    server_hostname=self._name,
                 )
         except TimeoutError as error:
             raise Unreachable(f"no answer within {timeout:g} s") from error
         except (aiohttp.ClientError, OSError, ssl.SSLError) as error:
             raise Unreachable(f"{type(error).__name__}: {error}"[:300]) from error
         try:
-            yield _AiohttpStream(response, timeout)
+            yield _AiohttpStream(response, timeout, silence)
         finally:
             response.close()
 
@@ -169,6 +186,7 @@ class AiohttpTransport:
             self._credentials = credentials
             self._base = credentials.server
             self._ssl = context or False
+            self._name = credentials.name or None
             self._headers = {"User-Agent": "virtualcluster"}
             if credentials.token:
                 self._headers["Authorization"] = f"Bearer {credentials.token}"
@@ -181,6 +199,11 @@ class AiohttpTransport:
                 read_bufsize=2**16,
             )
         return self._session
+
+
+def silent(seconds: float | None) -> Unreachable:
+    """Nothing came for so long that the connection is taken for dead."""
+    return Unreachable(f"the server was silent for {seconds:g} s")
 
 
 def server_name(credentials: Credentials) -> str:

@@ -15,6 +15,7 @@ from kube.resources import EVENTS, PODS
 from syncer import metrics
 from syncer.health import HealthServer
 from syncer.kinds import downward_kinds
+from syncer.reconcilers import quota_report
 from syncer.reconcilers.downward import DownwardReconciler
 from syncer.reconcilers.pod_downward import PodDownward
 from syncer.reconcilers.upward import UpwardReconciler
@@ -61,6 +62,8 @@ class App:
                 for informer in self._informers:
                     await informer.synced.wait()
                 log.info("super cluster in step", pods=len(self._super.pods))
+                self._super.admission.keep_room()
+                tasks.create_task(self._let_go())
                 for controller in self._controllers:
                     tasks.create_task(controller.run())
                 _settle_garbage_collector()
@@ -68,6 +71,11 @@ class App:
         finally:
             await health.stop()
             await self._client.close()
+
+    async def _let_go(self) -> None:
+        """Gangs of tenants that are not in step by now keep no room from others any longer."""
+        await asyncio.sleep(self._settings.reconciliation_timeout * 3)
+        self._super.admission.let_go()
 
     async def _follow_tenants(self, tasks: asyncio.TaskGroup) -> None:
         running: dict[str, tuple[str, asyncio.Task[None]]] = {}
@@ -81,6 +89,8 @@ class App:
                     await asyncio.wait([task])  # never two sessions of one tenant at once
                     for controller in self._controllers:
                         controller.forget(key)
+                    if key not in wanted:
+                        self._super.admission.forget(key)
             for key, (tenant, credentials) in wanted.items():
                 if key not in running:
                     task = tasks.create_task(self._supervise(tenant))
@@ -124,7 +134,15 @@ class App:
             else:
                 reason, message = "InStep", "the tenant's objects are mirrored"
             syncing = session.synced and not session.held
-            await self._tenants.report(tenant, syncing=syncing, reason=reason, message=message)
+            quota = quota_report.figures_of(session.state)
+            await self._tenants.report(
+                tenant, syncing=syncing, reason=reason, message=message, quota=quota
+            )
+            if syncing:
+                try:
+                    await quota_report.publish(session.state, quota)
+                except (ApiError, Unreachable) as error:
+                    log.info("quota not published", tenant=tenant.key, reason=str(error))
             await asyncio.sleep(0.5 if not syncing else 2.0)
 
     def _make_controllers(self) -> Iterator[Controller]:
@@ -139,7 +157,7 @@ class App:
                 queue,
                 reconcile,
                 workers=settings.workers,
-                timeout=settings.request_timeout * 4,
+                timeout=settings.reconciliation_timeout,
                 observe=self._observers[name],
             )
 
@@ -172,6 +190,7 @@ class App:
             metrics.DEPTH.labels(key, "down").set(self._down.depth(key))
             metrics.DEPTH.labels(key, "up").set(self._up.depth(key))
             metrics.PODS.labels(key).set(len(session.state.pods))
+            quota_report.measure(session.state)
             for direction, observer in self._observers.items():
                 if key in observer.latest:
                     metrics.TENANT_DELAY.labels(key, direction).set(observer.latest[key])

@@ -31,6 +31,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where pods reach the tenants' API servers: to its own, a tenant's endpoints may point there."""
     log_level: str = "info"
 
+    @property
+    def reconciliation_timeout(self) -> float:
+        """Seconds for one reconciliation, which may send several requests."""
+        return self.request_timeout * 4
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
         """Raises msgspec.ValidationError, naming the variable and what would be right."""

@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager
 from kube.connection import Credentials, CredentialSource
 from kube.errors import Unreachable
 from kube.http2.connection import PING_SECONDS, Connection, NotHttp2
+from kube.http2.deadlines import Deadlines
 from kube.http2.exchange import LARGEST_ANSWER, Exchange, Refused
 from kube.http2.pool import Pool
-from kube.transport import AiohttpTransport, Response, Stream, Transport
+from kube.transport import AiohttpTransport, Response, Stream, Transport, silent
 
 
 def transport_for(source: CredentialSource) -> Transport:
@@ -18,16 +19,25 @@ def transport_for(source: CredentialSource) -> Transport:
 
 
 class _Http2Stream:
-    def __init__(self, connection: Connection, exchange: Exchange, timeout: float) -> None:
+    def __init__(
+        self, connection: Connection, exchange: Exchange, timeout: float, silence: float | None
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
         self._streams = connection.streams
         self._exchange = exchange
         self._timeout = timeout
+        self._silence = silence
+        self._heard = self._loop.time()
+        self._timer: asyncio.TimerHandle | None = None
+        if silence is not None:
+            self._timer = self._loop.call_later(silence, self._look, silence)
         self.status = exchange.status
 
     async def chunks(self) -> AsyncIterator[bytes]:
         exchange = self._exchange
         while True:
             if exchange.chunks:
+                self._heard = self._loop.time()
                 yield self._streams.take(exchange)
             elif exchange.ended:
                 return
@@ -49,7 +59,17 @@ class _Http2Stream:
 
     def leave(self) -> None:
         """The reader wants no more."""
+        if self._timer is not None:
+            self._timer.cancel()
         self._streams.leave(self._exchange)
+
+    def _look(self, silence: float) -> None:
+        """One timer for the whole stream: to set one for each chunk costs more than to read it."""
+        quiet = 0.0 if self._exchange.chunks else self._loop.time() - self._heard
+        if quiet < silence:
+            self._timer = self._loop.call_later(silence - quiet, self._look, silence)
+        else:
+            self._exchange.fail(silent(silence))
 
 
 class Http2Transport:
@@ -67,6 +87,7 @@ class Http2Transport:
         self._credentials: Credentials | None = None
         self._pool: Pool | None = None
         self._draining: list[Pool] = []
+        self._deadlines = Deadlines()
 
     async def request(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes, timeout: float
@@ -84,11 +105,11 @@ class Http2Transport:
             try:
                 connection = pool.with_room() or await self._connected(pool, deadline, timeout)
                 exchange = connection.streams.start(block, body, streamed=False)
-                timer = loop.call_at(deadline, _expire, exchange, timeout)
+                self._deadlines.add(exchange, deadline, timeout)
                 try:
                     await exchange.wait()
                 finally:
-                    timer.cancel()
+                    self._deadlines.remove(exchange)
                     connection.streams.leave(exchange)
             except NotHttp2:
                 self._give_up_http2(pool)
@@ -100,12 +121,12 @@ class Http2Transport:
 
     @asynccontextmanager
     async def stream(
-        self, target: str, headers: Mapping[str, str], timeout: float
+        self, target: str, headers: Mapping[str, str], timeout: float, silence: float | None = None
     ) -> AsyncIterator[Stream]:
         """See Transport."""
-        stream = await self._started(target, headers, timeout)
+        stream = await self._started(target, headers, timeout, silence)
         if stream is None:
-            async with self._fallback.stream(target, headers, timeout) as other:
+            async with self._fallback.stream(target, headers, timeout, silence) as other:
                 yield other
             return
         try:
@@ -114,7 +135,7 @@ class Http2Transport:
             stream.leave()
 
     async def _started(
-        self, target: str, headers: Mapping[str, str], timeout: float
+        self, target: str, headers: Mapping[str, str], timeout: float, silence: float | None
     ) -> _Http2Stream | None:
         """None if the server does not speak HTTP/2."""
         deadline = asyncio.get_running_loop().time() + timeout
@@ -126,7 +147,8 @@ class Http2Transport:
             block = pool.headers.block("GET", target, headers, 0)
             try:
                 connection = pool.with_room() or await self._connected(pool, deadline, timeout)
-                return await _answered(connection, block, deadline, timeout)
+                exchange = await _answered(connection, block, deadline, timeout)
+                return _Http2Stream(connection, exchange, timeout, silence)
             except NotHttp2:
                 self._give_up_http2(pool)
             except Refused as error:
@@ -188,7 +210,7 @@ class Http2Transport:
 
 async def _answered(
     connection: Connection, block: bytes, deadline: float, timeout: float
-) -> _Http2Stream:
+) -> Exchange:
     """Start a stream and wait for the headers of its answer."""
     exchange = connection.streams.start(block, b"", streamed=True)
     try:
@@ -201,8 +223,4 @@ async def _answered(
     except BaseException:
         connection.streams.leave(exchange)
         raise
-    return _Http2Stream(connection, exchange, timeout)
-
-
-def _expire(exchange: Exchange, timeout: float) -> None:
-    exchange.fail(Unreachable(f"no answer within {timeout:g} s"))
+    return exchange

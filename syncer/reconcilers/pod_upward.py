@@ -183,10 +183,21 @@ class PodUpward:
         ended = source.finished or (view is not None and seen and _ends(view))
         if not source.deleting and not ended:
             await self._write_vanished(state, key, source)
-        await self._delete(state, key, source, 0)
+        await self._remove(state, key, source)
+        self._super.gone.pop(mirror_key, None)
+
+    async def _remove(self, state: TenantState, key: ObjectKey, source: TenantPod) -> None:
+        """Take the tenant's pod away: what comes of it by its watch concerns nobody any more."""
+        source.removed = True
+        try:
+            await self._delete(state, key, source, 0)
+        except BaseException:
+            for pod in (source, state.pods.get(key)):
+                if pod is not None and pod.uid == source.uid:
+                    pod.removed = False
+            raise
         if (current := state.pods.get(key)) is not None and current.uid == source.uid:
             current.removed = True
-        self._super.gone.pop(mirror_key, None)
 
     async def _write_last_status(
         self, state: TenantState, key: ObjectKey, source: TenantPod, view: SuperPodView

@@ -46,21 +46,48 @@ class Controller:
         self._timeout = timeout
         self._observe = observe
         self._failures: dict[Request, int] = {}
+        self._started: dict[asyncio.Task[None], float] = {}
+        """The workers that reconcile, and since when, in monotonic seconds."""
+        self._late: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Work until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             for _ in range(self._workers):
                 tasks.create_task(self._work())
+            tasks.create_task(self._watch_the_time())
+
+    async def _watch_the_time(self) -> None:
+        """One look at all workers: to time each reconciliation costs as much as a small one."""
+        while True:
+            await asyncio.sleep(min(1.0, self._timeout / 10))
+            latest = time.monotonic() - self._timeout
+            for worker in [worker for worker, start in self._started.items() if start < latest]:
+                del self._started[worker]
+                self._late.add(worker)
+                worker.cancel()
+
+    async def _in_time(self, worker: asyncio.Task[None], request: Request, start: float) -> None:
+        """Reconcile. Raises TimeoutError if it was cancelled for taking too long."""
+        self._started[worker] = start
+        try:
+            await self._reconcile(request)
+        except asyncio.CancelledError:
+            if worker in self._late and worker.uncancel() == 0:
+                raise TimeoutError from None
+            raise
+        finally:
+            self._started.pop(worker, None)
+            self._late.discard(worker)
 
     async def _work(self) -> None:
-        queue = self._queue
+        queue, worker = self._queue, asyncio.current_task()
+        assert worker is not None
         while True:
             request = await queue.get()
             waited, start = queue.waited, time.monotonic()
             try:
-                async with asyncio.timeout(self._timeout):
-                    await self._reconcile(request)
+                await self._in_time(worker, request, start)
             except TimeoutError:
                 outcome = self._retry(request, "timeout", "the reconciliation took too long")
             except (ApiError, Unreachable) as error:

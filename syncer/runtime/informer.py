@@ -44,6 +44,7 @@ class Informer:
         store: Store,
         *,
         label_selector: str = "",
+        field_selector: str = "",
         metadata_only: bool = False,
         on_relist: Callable[[], None] = lambda: None,
     ) -> None:
@@ -51,8 +52,11 @@ class Informer:
         self._resource = resource
         self._store = store
         self._label_selector = label_selector
+        self._field_selector = field_selector
         self._metadata_only = metadata_only
         self._on_relist = on_relist
+        self._watched_from = ""
+        self._last_seen = b""
         self.synced = asyncio.Event()
 
     async def run(self) -> None:
@@ -71,23 +75,25 @@ class Informer:
                     continue
                 reason = "the watch was ended at once"
             except Gone as error:
-                version = self._version_seen = ""
+                version = self._watched_from = ""
+                self._last_seen = b""
                 reason = str(error)
             except (ApiError, Unreachable) as error:
-                version = "" if _from_the_future(error) else self._version_seen or version
+                version = "" if _from_the_future(error) else self._version_seen
                 reason = str(error)
             log.info("watch interrupted", kind=self._resource.plural, reason=reason)
             await asyncio.sleep(delay * random.uniform(0.5, 1.5))
             delay = min(delay * 2, LONGEST_DELAY)
-
-    _version_seen = ""
 
     async def relist(self) -> str:
         """Bring the store to what a whole list says; the list's version. Used by the patrol too."""
         keys: set[ObjectKey] = set()
         version = ""
         async for page in self._client.pages(
-            self._resource, label_selector=self._label_selector, metadata_only=self._metadata_only
+            self._resource,
+            label_selector=self._label_selector,
+            field_selector=self._field_selector,
+            metadata_only=self._metadata_only,
         ):
             version = version or page.metadata.resource_version
             for item in page.items or ():
@@ -98,24 +104,31 @@ class Informer:
         return version
 
     async def _follow(self, version: str) -> str:
-        self._version_seen = version
+        self._watched_from, self._last_seen = version, b""
         async for events in self._client.watch(
             self._resource,
             version,
             label_selector=self._label_selector,
+            field_selector=self._field_selector,
             metadata_only=self._metadata_only,
         ):
             for event in events:
-                raw = bytes(event.object)
-                if event.type == "BOOKMARK":
-                    self._version_seen = _version(raw)
-                elif event.type == "DELETED":
-                    self._remove(raw)
-                else:
-                    self._upsert(raw, listed=False)
-            if events[-1].type != "BOOKMARK":
-                self._version_seen = _version(raw)
+                if event.type == "DELETED":
+                    self._remove(event.object)
+                elif event.type != "BOOKMARK":
+                    self._upsert(event.object, listed=False)
+            self._last_seen = events[-1].object
         return self._version_seen
+
+    @property
+    def _version_seen(self) -> str:
+        """Read from the last event only when it is needed: hardly ever."""
+        if not self._last_seen:
+            return self._watched_from
+        try:
+            return _version(self._last_seen)
+        except msgspec.MsgspecError:
+            return ""  # not to be trusted any further: list anew
 
     def _upsert(self, raw: bytes, *, listed: bool) -> ObjectKey | None:
         try:

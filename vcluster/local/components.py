@@ -19,7 +19,7 @@ NODE_RANGE = "10.192.0.0/16"
 POD_RANGE = "10.128.0.0/12"
 """Not routed anywhere: these pods are simulated. No other range here overlaps with it."""
 
-ETCD, API_SERVER, CONTROLLER_MANAGER, SCHEDULER, KWOK, OPERATOR, SYNCER = (
+ETCD, API_SERVER, CONTROLLER_MANAGER, SCHEDULER, KWOK, OPERATOR, SYNCER, NODE_AGENT = (
     "etcd",
     "kube-apiserver",
     "kube-controller-manager",
@@ -27,11 +27,12 @@ ETCD, API_SERVER, CONTROLLER_MANAGER, SCHEDULER, KWOK, OPERATOR, SYNCER = (
     "kwok",
     "operator",
     "syncer",
+    "node-agent",
 )
 CLUSTER = (ETCD, API_SERVER, CONTROLLER_MANAGER, SCHEDULER, KWOK)
 SERVICES = (OPERATOR, SYNCER)
 
-MODULES = {OPERATOR: "vcluster.operator", SYNCER: "syncer"}
+MODULES = {OPERATOR: "vcluster.operator", SYNCER: "syncer", NODE_AGENT: "node_agent"}
 
 STOPPED_LAST = {ETCD: 2, API_SERVER: 1}
 
@@ -44,8 +45,10 @@ KWOK_START = (
 
 def wanted(options: Options) -> tuple[str, ...]:
     """The programs of this super cluster, in the order in which they need each other."""
-    cluster = (ETCD,) if options.kubeconfig else CLUSTER
-    return cluster + (SERVICES if options.services else ())
+    if options.kubeconfig:
+        # Its nodes are not ours: whoever runs it decides about node agents.
+        return (ETCD,) + (SERVICES if options.services else ())
+    return CLUSTER + ((*SERVICES, NODE_AGENT) if options.services else ())
 
 
 def programs(
@@ -225,6 +228,7 @@ def _environment(
             "OPERATOR_ETCD_CA_DIRECTORY": str(state.etcd_pki),
             "OPERATOR_SERVICE_POOL": TENANT_SERVICE_POOL,
             "OPERATOR_PORT_FILE": str(state.port_file(OPERATOR)),
+            "OPERATOR_NODE_AGENT_CA": "" if kubeconfig else str(state.node_agent_pki / "ca.crt"),
             "OPERATOR_GATEWAY_ADDRESS": gateway,
         }
     if name == SYNCER:
@@ -233,6 +237,15 @@ def _environment(
             "SYNCER_PORT_FILE": str(state.port_file(SYNCER)),
             "SYNCER_DENIED_CIDRS": "" if kubeconfig else ",".join(_denied(site)),
             "SYNCER_GATEWAY_ADDRESS": gateway,
+        }
+    if name == NODE_AGENT:
+        return import_path | {
+            "NODE_AGENT_SUPER_KUBECONFIG": str(state.kubeconfig(NODE_AGENT)),
+            "NODE_AGENT_ADDRESS": ADDRESS,
+            "NODE_AGENT_PORT": str(ports[NODE_AGENT]),
+            "NODE_AGENT_CERTIFICATE": str(state.node_agent_pki / "server.crt"),
+            "NODE_AGENT_KEY": str(state.node_agent_pki / "server.key"),
+            "NODE_AGENT_PORT_FILE": str(state.port_file(NODE_AGENT)),
         }
     return {}
 

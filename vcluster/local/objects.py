@@ -88,9 +88,9 @@ def apply_endpoints(cluster: Cluster, address: str, port: int) -> None:
         cluster.delete(resource, "kubernetes", "default")
 
 
-def apply_nodes(cluster: Cluster, options: Options) -> list[str]:
+def apply_nodes(cluster: Cluster, options: Options, node_agent: str) -> list[str]:
     """Make the simulated nodes as wanted, remove what is too many; the names of the wanted."""
-    nodes = wanted_nodes(options)
+    nodes = wanted_nodes(options, node_agent)
     names = [node["metadata"]["name"] for node in nodes]
     for node in cluster.list(resources.NODES, selector=LABEL):
         if node["metadata"]["name"] not in names:

@@ -25,6 +25,7 @@ PORT_NAMES = (
     "kube-apiserver",
     "kube-controller-manager",
     "kube-scheduler",
+    "node-agent",
 )
 PORTS = range(15000, 32000)
 """Below Linux's range of ephemeral ports, so that no client borrows one while a program restarts."""
@@ -87,6 +88,11 @@ class State:
         return self.pki / "etcd"
 
     @property
+    def node_agent_pki(self) -> Path:
+        """The node agents' authority, and the certificate of the one for simulated nodes."""
+        return self.pki / "node-agent"
+
+    @property
     def etcd_data(self) -> Path:
         """The datastore's files."""
         return self.directory / "etcd"
@@ -126,7 +132,7 @@ class State:
         return Site(self.directory, record.real_block)
 
     def port_file(self, service: str) -> Path:
-        """Where operator or syncer write the port that they serve their health on."""
+        """Where operator, syncer and node agent write the port that they serve their health on."""
         return self.directory / f"{service}.port"
 
     def exists(self) -> bool:

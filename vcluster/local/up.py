@@ -132,7 +132,8 @@ class _Bringing:
             objects.apply_endpoints(cluster, str(site.gateway) if site else "", port)
             bring_up.remove_surplus(cluster, self._options.real_nodes)
             real = [node.name for node in site.nodes(self._options.real_nodes)] if site else []
-            return objects.apply_nodes(cluster, self._options) + real
+            node_agent = f"{ADDRESS}:{self._state.ports[components.NODE_AGENT]}"
+            return objects.apply_nodes(cluster, self._options, node_agent) + real
         finally:
             cluster.close()
 
@@ -151,7 +152,7 @@ class _Bringing:
             self._wait("all nodes are ready", partial(objects.nodes_ready, cluster, nodes))
             cluster.close()
             self._say(f"{len(nodes)} nodes ready")
-        for service in components.SERVICES:
+        for service in components.MODULES:
             if service in self._wanted:
                 self._wait(f"{service} is ready", partial(serves, self._state, service))
                 self._say(f"{service} ready")
@@ -177,7 +178,7 @@ class _Bringing:
 
 
 def serves(state: State, service: str) -> bool:
-    """Whether operator or syncer say that they are ready, on the port in their file."""
+    """Whether operator, syncer or node agent say that they are ready, on the port in their file."""
     try:
         port = int(state.port_file(service).read_text())
         # S310: the address is our own constant.

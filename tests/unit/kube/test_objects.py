@@ -7,7 +7,14 @@ import pytest
 
 from kube.client import Client, Patch
 from kube.errors import ApiError, Conflict, Invalid
-from kube.objects import ObjectKey, decode_head, decode_object, encode
+from kube.objects import (
+    ObjectKey,
+    WatchEvent,
+    decode_head,
+    decode_object,
+    decode_watch_event,
+    encode,
+)
 from kube.resources import CONFIG_MAPS, PODS, Resource
 from tests.builders import a_config_map, a_pod, with_metadata
 from tests.fakes.apiserver import FakeApiServer
@@ -144,6 +151,22 @@ async def test_metadata_only_means_that_no_contents_travel(
     for raw in (body, bytes((page.items or [])[0])):
         assert b"of-the-tenant" not in raw
         assert decode_head(raw).metadata.name == "settings"
+
+
+@pytest.mark.parametrize(
+    ("line", "event"),
+    [
+        (b'{"type":"ADDED","object":{"a":{}}}', WatchEvent("ADDED", b'{"a":{}}')),
+        (b'{"type":"DELETED","object":{}}', WatchEvent("DELETED", b"{}")),
+        (b'{"object":{"a":1},"type":"MODIFIED"}', WatchEvent("MODIFIED", b'{"a":1}')),
+        (b'{ "type": "ADDED", "object": {"a":{}} }', WatchEvent("ADDED", b'{"a":{}}')),
+        (b'{"type":"BOOKMARK","object":{"b":{}}}', WatchEvent("BOOKMARK", b'{"b":{}}')),
+    ],
+)
+def test_the_object_of_an_event_is_cut_out_however_the_line_is_written(
+    line: bytes, event: WatchEvent
+) -> None:
+    assert decode_watch_event(line) == event
 
 
 async def _error(call: Awaitable[bytes]) -> ApiError:

@@ -105,6 +105,20 @@ async def test_what_takes_too_long_is_given_up_and_tried_again() -> None:
     assert outcomes.of("web") == ["timeout", "ok"]
 
 
+async def test_a_controller_that_is_stopped_does_not_take_that_for_a_late_answer() -> None:
+    started = asyncio.Event()
+
+    async def reconcile(_request: Request) -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    queue, outcomes = WorkQueue(10), Outcomes()
+    async with controlled(reconcile, queue, outcomes):
+        queue.add(a_request())
+        await started.wait()
+    assert outcomes.heard == []
+
+
 async def test_one_object_is_never_worked_on_by_two() -> None:
     working: Counter[Request] = Counter()
     worst = 0

@@ -4,6 +4,7 @@ import pytest
 
 from kube.objects import ObjectKey
 from kube.resources import NAMESPACES, NODES, PODS
+from syncer import metrics
 from tests.builders import a_namespace, a_pod, with_metadata
 from tests.fakes.storage import Table
 from tests.fakes.waiting import eventually
@@ -181,6 +182,7 @@ async def test_a_pod_costs_its_budget_of_calls_and_no_reads(
     await acme.runs(ObjectKey("default", "warm-up"))
     world.super.script.log.clear()
     acme.server.script.log.clear()
+    before = _looks()
     acme.server.create(PODS, a_pod())
     await acme.runs(WEB)
     acme.server.delete(PODS, WEB)
@@ -205,6 +207,9 @@ async def test_a_pod_costs_its_budget_of_calls_and_no_reads(
     assert calls[-1] == ("DELETE", "pods", "")
     assert set(calls[1:-1]) <= {("PATCH", "pods", "status")}
     assert len(calls) <= 5
+    await eventually(lambda: _looks()["down"] == before["down"] + 3, "the end is seen downward")
+    # Down: creation, deletion, end. Up: node and status (maybe apart), end.
+    assert _looks()["up"] - before["up"] <= 3
 
 
 async def test_a_namespace_that_is_deleted_takes_its_pods_along(
@@ -241,6 +246,20 @@ async def test_a_pod_that_has_ended_stays_until_it_is_deleted(
     assert acme.mirror(PODS, WEB)
     acme.server.delete(PODS, WEB)
     await acme.gone_everywhere(PODS, WEB)
+
+
+def _looks() -> dict[str, float]:
+    """How often pods were looked at, by direction."""
+    return {
+        direction: sum(
+            sample.value
+            for family in metrics.RECONCILIATIONS.collect()
+            for sample in family.samples
+            if sample.name.endswith("_total")
+            and (sample.labels["direction"], sample.labels["kind"]) == (direction, "pods")
+        )
+        for direction in ("down", "up")
+    }
 
 
 def _pods_table() -> Table:

@@ -1,9 +1,11 @@
 """Bring the real nodes up, or away: every step may be repeated, and none is done in vain."""
 
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from ipaddress import IPv4Network
+from pathlib import Path
 
 import msgspec
 
@@ -49,17 +51,22 @@ def bring_up(
     for name in (components.KUBELET, components.KUBE_PROXY):
         remedy = "name a folder elsewhere with VC_BINARIES or XDG_CACHE_HOME"
         requirements.check_visible(f"the program {name}", state.binaries / name, remedy)
+    for folder in (Path(sys.executable), Path(components.IMPORT_PATH)):
+        remedy = "install vc in another folder"
+        requirements.check_visible("vc itself", folder, remedy)
     plugins = requirements.install(report)
     nodes = site.nodes(count)
     archives = images.build(site, {name: state.binaries / name for name in ("kubectl", "coredns")})
     port = state.ports[super_cluster.API_SERVER]
     digests = configuration.write(state, nodes, port, plugins)
+    serving = {node.name: configuration.agent_serving(state, node) for node in nodes}
     supervisor = Supervisor(state.supervisor_directory)
 
     def apply(complete: Sequence[Node]) -> None:
         programs: list[Program] = [
             *components.holders(site, nodes, state.logs, port, SERVICE_RANGES, digests),
             *components.daemons(complete, state.logs, state.binaries, digests),
+            *components.agents(complete, state.logs, state.pki, serving, digests),
         ]
         supervisor.apply(components.GROUP, programs)
 

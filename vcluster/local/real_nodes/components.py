@@ -11,13 +11,15 @@ GROUP = "real-nodes"
 """The supervisor's group of these programs."""
 
 PACKAGE = "vcluster.local.real_nodes"
-ROUTER, GATEWAY, CONTAINERD, KUBELET, KUBE_PROXY = (
+ROUTER, GATEWAY, CONTAINERD, KUBELET, KUBE_PROXY, NODE_AGENT = (
     "router",
     "gateway",
     "containerd",
     "kubelet",
     "kube-proxy",
+    "node-agent",
 )
+KUBELET_PORT = 10250
 STOPPED_LAST = {ROUTER: 5, GATEWAY: 4, "node": 3, CONTAINERD: 2}
 
 # A kubelet that finds no containerd ends.
@@ -53,6 +55,35 @@ def holders(
         name = f"{node.name}-{CONTAINERD}"
         files = {"VC_FILES": digests[name]}
         programs.append(_program(name, CONTAINERD, logs, site, command, files))
+    return programs
+
+
+def agents(
+    nodes: Sequence[Node],
+    logs: Path,
+    pki: Path,
+    serving: Mapping[str, Path],
+    digests: Mapping[str, str],
+) -> list[Program]:
+    """The node agent of each node: in it, at its address. ``serving``: the stems of their
+    certificates, by node."""
+    programs = []
+    for node in nodes:
+        name, stem = f"{node.name}-{NODE_AGENT}", serving[node.name]
+        environment = {
+            "NODE_AGENT_SUPER_KUBECONFIG": str(
+                node.directory / "configuration" / f"{NODE_AGENT}.kubeconfig"
+            ),
+            "NODE_AGENT_NODE": node.name,
+            "NODE_AGENT_ADDRESS": str(node.address),
+            "NODE_AGENT_CERTIFICATE": str(stem.with_suffix(".crt")),
+            "NODE_AGENT_KEY": str(stem.with_suffix(".key")),
+            "NODE_AGENT_KUBELET": f"{node.address}:{KUBELET_PORT}",
+            "NODE_AGENT_KUBELET_CA": str(pki / "ca.crt"),
+            "VC_FILES": digests[name],
+        }
+        command = (*entering(node), sys.executable, "-m", "node_agent")
+        programs.append(_program(name, NODE_AGENT, logs, node.site, command, environment))
     return programs
 
 

@@ -10,7 +10,7 @@ import jinja2
 from vcluster.assets import templates_directory
 from vcluster.control_plane.kubeconfig import kubeconfig
 from vcluster.local import credentials
-from vcluster.local.credentials import CLUSTER, Certificate
+from vcluster.local.credentials import CLUSTER, IDENTITIES, NODE_AGENT, Certificate
 from vcluster.local.real_nodes.images import PAUSE
 from vcluster.local.real_nodes.site import CONTAINERD_SOCKET, Node
 from vcluster.local.state import State
@@ -19,6 +19,7 @@ from vcluster.supervision import host
 
 API_SERVER_NAME = "kubernetes"
 """A name in the API server's certificate: the gateway's address is none of its own."""
+NODE_AGENT_PART = "node-agent"
 CLUSTER_DNS = "10.96.0.10"
 RESERVED_MEMORY = "2Gi"
 """What pods must leave to the rest of the machine."""
@@ -36,6 +37,7 @@ def write(state: State, nodes: Sequence[Node], port: int, plugins: Path) -> dict
         values = _values(state, node, plugins)
         _render(folder / "containerd.toml", **values)
         _render(folder / "cni" / "pods.conflist", **values)
+        _render(folder / "resolv.conf", **values)
         files = [folder / "containerd.toml", folder / "cni" / "pods.conflist"]
         digests[f"{node.name}-containerd"] = _digest(files)
         for part, subject in (
@@ -48,7 +50,20 @@ def write(state: State, nodes: Sequence[Node], port: int, plugins: Path) -> dict
             if part == "kubelet":
                 files.append(_serving(state, node).with_suffix(".crt"))
             digests[f"{node.name}-{part}"] = _digest(files)
+        _write_kubeconfig(state, node, NODE_AGENT_PART, IDENTITIES[NODE_AGENT_PART], port)
+        agent_serving(state, node)  # read again when it changes
+        files = [folder / f"{NODE_AGENT_PART}.kubeconfig"]
+        digests[f"{node.name}-{NODE_AGENT_PART}"] = _digest(files)
     return digests
+
+
+def agent_serving(state: State, node: Node) -> Path:
+    """The stem of the node agent's serving certificate, made if it is missing or old."""
+    stem = f"node-agent/{node.name}-{node.address}".replace(".", "-")
+    hosts = (node.name, str(node.address))
+    wanted = Certificate(stem, NODE_AGENT, Subject(NODE_AGENT_PART), Usage.SERVER, hosts)
+    credentials.issue(state, wanted)
+    return state.pki / stem
 
 
 def _digest(files: Sequence[Path]) -> str:
@@ -67,6 +82,8 @@ def _values(state: State, node: Node, plugins: Path) -> dict[str, object]:
         "pod_range": str(node.site.pod_range),
         "node_pods": str(node.pod_range),
         "dns": CLUSTER_DNS,
+        "gateway": str(node.site.gateway),
+        "resolv_conf": str(folder / "resolv.conf"),
         "address": str(node.address),
         "authority": str(state.pki / f"{CLUSTER}.crt"),
         "certificate": str(pair.with_suffix(".crt")),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from vcluster.api import DNS_IMAGE
 from vcluster.assets import templates_directory
 from vcluster.local.real_nodes import image_archive
 from vcluster.local.real_nodes.commands import CommandError, run
@@ -22,7 +23,8 @@ PAUSE = "localhost/pause:1"
 BUSYBOX = "localhost/busybox:1"
 TOOLBOX = "localhost/toolbox:1"
 """busybox (httpd, nc, nslookup, wget) and kubectl, as a client of the cluster that it runs in."""
-COREDNS = "localhost/coredns:1"
+COREDNS = f"docker.io/{DNS_IMAGE}"
+"""Under the name that tenants' DNS asks for, as containerd completes it."""
 
 IMPORT_SECONDS = 300
 CTR = ("ctr", "--namespace", "k8s.io", "images", "import")

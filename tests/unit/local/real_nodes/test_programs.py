@@ -9,15 +9,18 @@ import yaml
 from vcluster.assets import templates_directory
 from vcluster.local.components import programs, wanted
 from vcluster.local.options import Options
-from vcluster.local.real_nodes.components import daemons, holders
+from vcluster.local.real_nodes.components import agents, daemons, holders
 from vcluster.local.real_nodes.site import Site
 from vcluster.local.state import PORT_NAMES, State
 
 SITE = Site(Path("/state"), 0)
 NODES = SITE.nodes(2)
 DIGESTS = {
-    f"{node.name}-{part}": "d" for node in NODES for part in ("containerd", "kubelet", "kube-proxy")
+    f"{node.name}-{part}": "d"
+    for node in NODES
+    for part in ("containerd", "kubelet", "kube-proxy", "node-agent")
 }
+SERVING = {node.name: Path(f"/pki/node-agent/{node.name}") for node in NODES}
 VALUES = {
     "directory": "/state/real-nodes/real-0",
     "socket": "/run/containerd/containerd.sock",
@@ -27,6 +30,8 @@ VALUES = {
     "pod_range": "10.208.0.0/17",
     "node_pods": "10.208.0.0/24",
     "dns": "10.96.0.10",
+    "gateway": "10.208.128.1",
+    "resolv_conf": "/resolv.conf",
     "address": "10.208.128.2",
     "authority": "/ca.crt",
     "certificate": "/kubelet.crt",
@@ -47,9 +52,10 @@ def test_each_node_has_all_its_programs_and_the_router_goes_last() -> None:
     found = [
         *holders(SITE, NODES, Path("/logs"), 6443, ("10.96.0.0/16",), DIGESTS),
         *daemons(NODES, Path("/logs"), Path("/bin"), DIGESTS),
+        *agents(NODES, Path("/logs"), Path("/pki"), SERVING, DIGESTS),
     ]
     priorities = {program.name: program.priority for program in found}
-    parts = ("", "-containerd", "-kubelet", "-kube-proxy")
+    parts = ("", "-containerd", "-kubelet", "-kube-proxy", "-node-agent")
     assert set(priorities) == {"router", "gateway"} | {
         f"real-{n}{p}" for n in (0, 1) for p in parts
     }
@@ -63,6 +69,13 @@ def test_the_kubelet_asks_who_is_there_and_whether_they_may() -> None:
     assert kubelet["authorization"] == {"mode": "Webhook"}
     assert kubelet["address"] == VALUES["address"]
     assert "readOnlyPort" not in kubelet
+
+
+def test_the_node_agent_serves_at_the_nodes_address_only() -> None:
+    [agent, _] = agents(NODES, Path("/logs"), Path("/pki"), SERVING, DIGESTS)
+    assert agent.environment["NODE_AGENT_ADDRESS"] == VALUES["address"]
+    assert agent.environment["NODE_AGENT_KUBELET"] == f"{VALUES['address']}:10250"
+    assert "NODE_AGENT_PORT" not in agent.environment, "the usual one: virtual nodes tell it"
 
 
 def test_node_ports_and_health_are_of_the_node_only() -> None:
