@@ -62,16 +62,16 @@ class Response:
 async def read_head(stream: TlsStream, limit: int = LARGEST_HEAD) -> tuple[bytes, bytes]:
     """A head, and what came with it. Raises Closed, Refused if it is longer than ``limit``."""
     data = bytearray()
-    while (end := data.find(END)) < 0:
-        if len(data) > limit:
-            raise Refused(
-                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-                f"the head of the request is longer than {limit} bytes",
-            )
+    while (end := data.find(END)) < 0 and len(data) <= limit:
         piece = await stream.read()
         if not piece:
             raise Closed("ended before the head of a message was whole")
         data += piece
+    if not 0 <= end <= limit:
+        raise Refused(
+            HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+            f"the head of the request is longer than {limit} bytes",
+        )
     end += len(END)
     return bytes(data[:end]), bytes(data[end:])
 

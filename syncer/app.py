@@ -15,8 +15,10 @@ from kube.resources import EVENTS, PODS
 from syncer import metrics
 from syncer.health import HealthServer
 from syncer.kinds import downward_kinds
+from syncer.kinds.network_policy import Ranges
 from syncer.reconcilers import quota_report
 from syncer.reconcilers.downward import DownwardReconciler
+from syncer.reconcilers.isolation import Isolation
 from syncer.reconcilers.pod_downward import PodDownward
 from syncer.reconcilers.upward import UpwardReconciler
 from syncer.runtime.controller import Controller, backoff
@@ -40,8 +42,7 @@ class App:
         self._client = Client(transport_for(credentials), settings.request_timeout)
         self._down = WorkQueue(settings.tenant_inflight)
         self._up = WorkQueue(settings.tenant_inflight)
-        denied = [cidr for cidr in settings.denied_cidrs.split(",") if cidr]
-        kinds = downward_kinds(denied, settings.gateway_address)
+        kinds = downward_kinds(settings.denied, settings.pods, settings.gateway_address)
         self._super = SuperState(self._client, self._down, self._up, kinds)
         self._tenants = Tenants(self._client)
         self._sessions: dict[str, Session] = {}
@@ -148,8 +149,11 @@ class App:
     def _make_controllers(self) -> Iterator[Controller]:
         settings = self._settings
         pods = PodDownward(self._super)
+        ranges = Ranges.parse(settings.pods, settings.denied, settings.gateway_address)
+        isolation = Isolation(self._super, ranges)
+        down = DownwardReconciler(self._super, pods.reconcile, isolation)
         for name, queue, reconcile in (
-            ("down", self._down, DownwardReconciler(self._super, pods.reconcile).reconcile),
+            ("down", self._down, down.reconcile),
             ("up", self._up, UpwardReconciler(self._super).reconcile),
         ):
             yield Controller(

@@ -26,7 +26,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     patrol_seconds: float = 300.0
     """Between the ends and the starts of a tenant's patrols."""
     denied_cidrs: str = ""
-    """Ranges (comma separated) that no tenant's endpoints may point at: the super cluster's own."""
+    """Ranges (comma separated) of the super cluster's own services, nodes and API servers: no tenant's
+    endpoints may point there, and no pod may speak to them."""
+    pod_cidrs: str = ""
+    """The ranges (comma separated) of all pods, for the network policies that keep tenants apart."""
     gateway_address: str = ""
     """Where pods reach the tenants' API servers: to its own, a tenant's endpoints may point there."""
     log_level: str = "info"
@@ -45,3 +48,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             if name.startswith(PREFIX)
         }
         return msgspec.convert(values, cls, strict=False)
+
+    @property
+    def denied(self) -> list[str]:
+        """The single ranges of ``denied_cidrs``."""
+        return [cidr for cidr in self.denied_cidrs.split(",") if cidr]
+
+    @property
+    def pods(self) -> list[str]:
+        """The single ranges of ``pod_cidrs``."""
+        return [cidr for cidr in self.pod_cidrs.split(",") if cidr]

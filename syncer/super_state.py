@@ -27,6 +27,7 @@ from syncer.admission.object_usage import object_usage
 from syncer.entries import Entry, SuperPod, TenantPod, decode_super_pod, entry_decoder
 from syncer.kinds import UPWARD
 from syncer.kinds.classes import is_offered
+from syncer.kinds.isolation import COMPONENT as ISOLATION_COMPONENT
 from syncer.kinds.mirror import DownwardKind
 from syncer.kinds.offers import Offers, default_class
 from syncer.runtime.store import ObjectStore
@@ -208,6 +209,7 @@ class SuperState:
         entry = after or before
         state = self.tenants.get(entry.tenant) if entry else None
         if entry is None or state is None:
+            self._unmarked_changed(key, entry, own)
             return
         if entry.component == TOKEN_COMPONENT:
             _token_changed(state, key, before, after, own)
@@ -227,6 +229,12 @@ class SuperState:
                 self.up.add(request)
         if not own:
             self.down.add(request)
+
+    def _unmarked_changed(self, key: ObjectKey, entry: Entry | None, own: bool) -> None:
+        """Of what mirrors nothing, the policies that isolate a namespace are ours to keep."""
+        owner = self.owner_of(key.namespace)
+        if owner and entry and entry.component == ISOLATION_COMPONENT and not own:
+            self.down.add(owner[0].request(NAMESPACES.plural, ObjectKey("", owner[1])))
 
     def _published_changed(
         self,

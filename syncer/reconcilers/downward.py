@@ -8,11 +8,12 @@ import structlog
 from kube.client import Patch
 from kube.errors import AlreadyExists, ApiError, Conflict, Forbidden, Invalid, NotFound
 from kube.objects import Object, ObjectKey, decode_head, decode_object, encode
-from kube.resources import NAMESPACES, SERVICE_ACCOUNTS, Resource
+from kube.resources import NAMESPACES, NETWORK_POLICIES, SERVICE_ACCOUNTS, Resource
 from syncer.admission.ledger import Item, describe
 from syncer.admission.object_usage import object_usage
 from syncer.entries import Entry
 from syncer.kinds.mirror import DownwardKind, Recreate, Refused
+from syncer.reconcilers.isolation import Isolation
 from syncer.reconcilers.messages import tell
 from syncer.runtime.workqueue import Request
 from syncer.super_state import SuperState
@@ -39,10 +40,14 @@ class DownwardReconciler:
     """Closes the gap for one object of one tenant, from whatever state both sides are in."""
 
     def __init__(
-        self, super_state: SuperState, pods: Callable[[TenantState, ObjectKey], Awaitable[None]]
+        self,
+        super_state: SuperState,
+        pods: Callable[[TenantState, ObjectKey], Awaitable[None]],
+        isolation: Isolation,
     ) -> None:
         self._super = super_state
         self._pods = pods
+        self._isolation = isolation
 
     async def reconcile(self, request: Request) -> None:
         """Raises what may pass with time; what the tenant must change is told to the tenant."""
@@ -54,6 +59,13 @@ class DownwardReconciler:
         try:
             if kind is None:
                 await self._pods(state, key)
+            elif kind.resource is NAMESPACES:
+                await self._mirror(state, kind, key)
+                await self._isolation.reconcile(state, key.name)
+            elif kind.resource is NETWORK_POLICIES:
+                await self._isolation.reconcile(state, key.namespace)
+                await self._mirror(state, kind, key)
+                await self._isolation.reconcile(state, key.namespace)
             else:
                 await self._mirror(state, kind, key)
         except Waiting as waiting:

@@ -8,7 +8,6 @@ from kube.errors import AlreadyExists, ApiError, Conflict, Invalid, NotFound
 from kube.objects import Object, ObjectKey, encode
 from kube.resources import EVENTS, PODS, Resource
 from syncer import metrics
-from syncer.kinds.mirror import Refused
 from syncer.tenant_state import TenantState
 from vcluster import api
 from vcluster.api import super_namespace
@@ -61,17 +60,16 @@ async def tell(
     metrics.REFUSED.labels(reason).inc()
 
 
-async def refuse(state: TenantState, key: ObjectKey, pod: Object, refused: Refused) -> None:
-    """Tell the tenant that the pod may not run, by an Event and by the condition Refused.
-
-    It is looked at again when it, the tenant's policy or what is offered changes.
-    """
-    await tell(state, PODS, key, pod["metadata"]["uid"], refused.reason, str(refused))
+async def refuse(
+    state: TenantState, key: ObjectKey, pod: Object, reason: str, message: str
+) -> None:
+    """Tell the tenant that the pod may not run, by an Event and by the condition Refused."""
+    await tell(state, PODS, key, pod["metadata"]["uid"], reason, message)
     condition = {
         "type": api.REFUSED_CONDITION,
         "status": "True",
-        "reason": refused.reason,
-        "message": _in_tenants_words(state, key, str(refused)),
+        "reason": reason,
+        "message": _in_tenants_words(state, key, message),
     }
     before = _refused_condition(pod)
     if any(before.get(field) != value for field, value in condition.items()):

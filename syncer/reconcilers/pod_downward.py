@@ -76,9 +76,9 @@ class PodDownward:
             candidate = await self._admission.candidate(state, key, mirror_key, pod, wanted)
         except Refused as refused:
             state.usage.record(key, ())
-            await refuse(state, key, pod, refused)
+            # Looked at again when it, the tenant's policy or what is offered changes.
+            await refuse(state, key, pod, refused.reason, str(refused))
             return
-        await no_longer_refused(state, key, pod)
         state.usage.record(key, references(pod))
         await self._send(state, key, mirror_key, source, pod, wanted, candidate)
 
@@ -120,10 +120,11 @@ class PodDownward:
             raise
         except (Forbidden, Invalid) as error:
             if "service account" not in error.message:  # a new namespace: it comes in a moment
-                await tell(state, PODS, key, source.uid, "FailedMirror", error.message)
+                await refuse(state, key, pod, "FailedMirror", error.message)
                 self._super.admission.withdraw(state.request(PODS.plural, key))
             raise
         self._super.pods.put(answer)
+        await no_longer_refused(state, key, pod)
         if pod["spec"].get("ephemeralContainers"):
             self._super.down.add(state.request(PODS.plural, key))  # they only come in an update
         else:

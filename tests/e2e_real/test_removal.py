@@ -50,9 +50,9 @@ def test_a_killed_system_comes_back_with_its_pods(
     wait_for("it runs", lambda: is_ready(team_a, "stays"))
     kill_supervisor(local)
     wait_for("all that ran has ended", lambda: not any(processes(local)))
-    # The kernel takes a namespace down some time after its last process.
     interface = Path(f"/sys/class/net/{Site(local.state_directory, 0).mark}")
-    wait_for("the network is gone", lambda: not interface.exists())
+    # The kernel takes namespaces down when nobody waits for it.
+    wait_for("the network has gone with it", lambda: not interface.exists())
     local.vc("up")
 
     def restarted() -> bool:

@@ -89,7 +89,7 @@ def event_reasons() -> set[str]:
         for path in (ROOT / "syncer").rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
-        if node.func.id in {"Refused", "tell"}
+        if node.func.id in {"Refused", "refuse", "tell"}
         for argument in node.args[1:-1]
         if isinstance(argument, ast.Constant) and isinstance(text := argument.value, str)
         if re.fullmatch(r"[A-Z]\w+", text)

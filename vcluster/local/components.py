@@ -236,6 +236,7 @@ def _environment(
             "SYNCER_SUPER_KUBECONFIG": kubeconfig or str(state.kubeconfig(SYNCER)),
             "SYNCER_PORT_FILE": str(state.port_file(SYNCER)),
             "SYNCER_DENIED_CIDRS": "" if kubeconfig else ",".join(_denied(site)),
+            "SYNCER_POD_CIDRS": "" if kubeconfig else ",".join(_pods(site)),
             "SYNCER_GATEWAY_ADDRESS": gateway,
         }
     if name == NODE_AGENT:
@@ -248,6 +249,11 @@ def _environment(
             "NODE_AGENT_PORT_FILE": str(state.port_file(NODE_AGENT)),
         }
     return {}
+
+
+def _pods(site: Site | None) -> tuple[str, ...]:
+    """The ranges of all pods, simulated and real."""
+    return POD_RANGE, *((str(site.pod_range),) if site else ())
 
 
 def _denied(site: Site | None) -> tuple[str, ...]:

@@ -7,6 +7,8 @@ from kube.resources import EVENTS, PODS, RUNTIME_CLASSES
 from syncer import metrics
 from syncer.tenants import VIRTUAL_CLUSTERS
 from tests.builders import a_pod
+from tests.fakes.status import forbidden
+from tests.fakes.targets import Target
 from tests.fakes.waiting import eventually
 from tests.unit.syncer.test_pod_changes import DEBUG, WEB, all_else_is_done, below
 from tests.unit.syncer.world import TenantCluster, World
@@ -130,3 +132,21 @@ async def test_a_class_that_is_offered_later_lets_a_refused_pod_go_down(
     metadata = {"name": "gvisor", "labels": {api.PUBLIC_LABEL: "true"}}
     world.super.create(RUNTIME_CLASSES, {"metadata": metadata, "handler": "runsc"})
     await acme.goes_down(PODS, WEB)
+
+
+async def test_what_the_super_cluster_itself_refuses_is_a_condition_until_it_goes_down(
+    world: World, acme: TenantCluster
+) -> None:
+    full = [True]
+
+    def admit(target: Target, obj: Object) -> None:
+        if full and target.plural == "pods":
+            raise forbidden("pods", target.name, "exceeded quota")
+
+    world.super.verbs.admission.append(admit)
+    acme.server.create(PODS, a_pod())
+    condition = await refused(acme)
+    assert (condition["reason"], "quota" in condition["message"]) == ("FailedMirror", True)
+    full.clear()
+    await acme.goes_down(PODS, WEB)
+    await eventually(lambda: refusal(acme) is None, "the condition is gone")
