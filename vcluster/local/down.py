@@ -15,6 +15,8 @@ def down(state: State, purge: bool) -> None:
     `vc up` did not make, SupervisionError.
     """
     if not state.directory.exists():
+        # What real nodes left is found even so: its name is made of the folder's.
+        leftovers.clear(state.directory)
         return
     _check_ours(state)
     with state.locked():
