@@ -147,7 +147,14 @@ def test_the_nodes_metrics_are_the_sum_of_the_tenants_pods() -> None:
 
 def test_a_share_never_goes_back_though_pods_come_and_go() -> None:
     share = Share()
-    scrapes = ({"a": 5.0}, {"a": 6.0, "b": 1.0}, {"b": 2.0}, {"b": 0.5}, {}, {"c": 1.0})
+    scrapes: tuple[dict[str, float], ...] = (
+        {"a": 5.0},
+        {"a": 6.0, "b": 1.0},
+        {"b": 2.0},
+        {"b": 0.5},
+        {},
+        {"c": 1.0},
+    )
     assert [share.counter("cpu", by_pod) for by_pod in scrapes] == [5.0, 7.0, 8.0, 8.5, 8.5, 9.5]
 
 
