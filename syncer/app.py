@@ -2,33 +2,39 @@
 
 import asyncio
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import structlog
 from prometheus_client import Counter, Histogram
 
 from kube.client import Client
-from kube.connection import CredentialSource, FixedCredentials, InvalidKubeconfig
+from kube.connection import CredentialSource
 from kube.errors import ApiError, Unreachable
 from kube.http2.transport import transport_for
-from kube.resources import EVENTS, PODS
+from kube.objects import ObjectKey
+from kube.resources import PODS
+from kube.transport import Transport
 from syncer import metrics
 from syncer.health import HealthServer
 from syncer.kinds import downward_kinds
+from syncer.membership.fence import FencedTransport
+from syncer.membership.members import Membership
 from syncer.reconcilers.downward import DownwardReconciler
 from syncer.reconcilers.pod_downward import PodDownward
 from syncer.reconcilers.upward import UpwardReconciler
-from syncer.runtime.controller import Controller, backoff
-from syncer.runtime.informer import Informer
+from syncer.runtime.controller import Controller
 from syncer.runtime.workqueue import Request, WorkQueue
-from syncer.session import Session
-from syncer.settings import Settings
-from syncer.super_state import MASS_KINDS, UPWARD_KINDS, SuperState
-from syncer.tenants import Tenants, fingerprint
-from vcluster import api
-from vcluster.api import Tenant
+from syncer.sessions import Sessions
+from syncer.settings import Settings, host_name
+from syncer.super_state import SuperState
+from syncer.super_watches import SuperWatches
+from syncer.tenants import Tenants
 
 log = structlog.get_logger(__name__)
+
+RETRY_SECONDS = 1.0
+LEAVE_SECONDS = 5.0
+"""At most so long tenants are handed over at the end; then the Lease has to expire."""
 
 
 class App:
@@ -36,95 +42,101 @@ class App:
 
     def __init__(self, settings: Settings, credentials: CredentialSource) -> None:
         self._settings = settings
-        self._client = Client(transport_for(credentials), settings.request_timeout)
+        transport = transport_for(credentials)
+        self._membership = _membership(settings, transport, self._note)
+        fence = self._membership.fence
+        self._client = Client(FencedTransport(transport, fence), settings.request_timeout)
         self._down = WorkQueue(settings.tenant_inflight)
         self._up = WorkQueue(settings.tenant_inflight)
         denied = [cidr for cidr in settings.denied_cidrs.split(",") if cidr]
         self._super = SuperState(self._client, self._down, self._up, downward_kinds(denied))
         self._tenants = Tenants(self._client)
-        self._sessions: dict[str, Session] = {}
+        self._changed = self._tenants.changed
+        self._told_to_leave = asyncio.Event()
+        self._settled = False
         self._observers = {name: _Observer(name) for name in ("down", "up")}
         self._controllers = list(self._make_controllers())
-        self._informers = [*self._super_informers(), *self._tenants.informers]
+        self._watches = SuperWatches(self._client, self._super)
+        self._common_informers = [*self._watches.published, *self._tenants.informers]
+        self._sessions = Sessions(self._tenants, self._super, settings, fence, self._forget)
 
     async def run(self) -> None:
-        """Mirror every tenant until cancelled."""
+        """Mirror the tenants that are ours until cancelled, or until told to leave."""
         health = HealthServer(list, self._not_ready, self._refresh_metrics)
         settings = self._settings
         port = await health.start(settings.address, settings.port, settings.port_file)
-        log.info("serving", address=settings.address, port=port)
+        log.info("serving", address=settings.address, port=port, member=self._membership.name)
         try:
             async with asyncio.TaskGroup() as tasks:
-                for informer in self._informers:
-                    tasks.create_task(informer.run())
-                for informer in self._informers:
-                    await informer.synced.wait()
-                log.info("super cluster in step", pods=len(self._super.pods))
-                for controller in self._controllers:
-                    tasks.create_task(controller.run())
-                _settle_garbage_collector()
-                await self._follow_tenants(tasks)
+                tasks.create_task(self._membership.run())
+                mirroring = tasks.create_task(self._mirror(tasks))
+                await self._told_to_leave.wait()
+                mirroring.cancel()
+                await asyncio.wait([mirroring])
+                await self._hand_over()
+                raise _Left
+        except* _Left:
+            log.info("left", member=self._membership.name)
         finally:
             await health.stop()
             await self._client.close()
 
-    async def _follow_tenants(self, tasks: asyncio.TaskGroup) -> None:
-        running: dict[str, tuple[str, asyncio.Task[None]]] = {}
-        while True:
-            self._tenants.changed.clear()
-            wanted = {tenant.key: (tenant, mark) for tenant, mark in self._tenants.wanted()}
-            for key, (mark, task) in list(running.items()):
-                if key not in wanted or fingerprint(*wanted[key]) != mark:
-                    del running[key]
-                    task.cancel()
-                    await asyncio.wait([task])  # never two sessions of one tenant at once
-                    for controller in self._controllers:
-                        controller.forget(key)
-            for key, (tenant, credentials) in wanted.items():
-                if key not in running:
-                    task = tasks.create_task(self._supervise(tenant))
-                    running[key] = fingerprint(tenant, credentials), task
-            await self._tenants.changed.wait()
+    def _note(self) -> None:
+        self._changed.set()
 
-    async def _supervise(self, tenant: Tenant) -> None:
-        """Keep one tenant's session running; its failures never reach another tenant."""
-        failures = 0
+    def leave(self) -> None:
+        """Hand all tenants over to the other members and end ``run``, within some seconds."""
+        self._told_to_leave.set()
+
+    async def _mirror(self, tasks: asyncio.TaskGroup) -> None:
+        for informer in self._common_informers:
+            tasks.create_task(informer.run())
+        for informer in (*self._common_informers, *self._membership.informers):
+            await informer.synced.wait()
+        for controller in self._controllers:
+            tasks.create_task(controller.run())
         while True:
+            self._changed.clear()
             try:
-                credentials = await self._tenants.credentials(tenant)
-                session = Session(
-                    tenant, FixedCredentials(credentials), self._super, self._settings
-                )
-                self._sessions[tenant.key] = session
-                async with asyncio.TaskGroup() as tasks:
-                    reporting = tasks.create_task(self._report(tenant, session))
-                    try:
-                        await session.run()
-                    finally:
-                        reporting.cancel()
-            except (InvalidKubeconfig, ApiError, Unreachable) as error:
-                log.warning("no session", tenant=tenant.key, reason=str(error))
-            except Exception:
-                log.exception("session failed", tenant=tenant.key, failures=failures)
-            finally:
-                self._sessions.pop(tenant.key, None)
-                for observer in self._observers.values():
-                    observer.latest.pop(tenant.key, None)
-            failures += 1
-            await asyncio.sleep(backoff(failures))
+                await self._settle(tasks)
+            except (ApiError, Unreachable) as error:
+                log.info("not settled", reason=str(error))
+                asyncio.get_running_loop().call_later(RETRY_SECONDS, self._changed.set)
+            await self._changed.wait()
 
-    async def _report(self, tenant: Tenant, session: Session) -> None:
-        """Keep the condition Syncing true to what is."""
-        while True:
-            if session.held:
-                reason, message = "NotAnswering", "the tenant's API server does not answer"
-            elif not session.synced:
-                reason, message = "Starting", "reading the tenant's objects"
-            else:
-                reason, message = "InStep", "the tenant's objects are mirrored"
-            syncing = session.synced and not session.held
-            await self._tenants.report(tenant, syncing=syncing, reason=reason, message=message)
-            await asyncio.sleep(0.5 if not syncing else 2.0)
+    async def _settle(self, tasks: asyncio.TaskGroup) -> None:
+        """Bring buckets, watches and sessions to what members and tenants there are."""
+        membership, sessions = self._membership, self._sessions
+        if not membership.fence.is_open:
+            sessions.suspend(True)
+            if not await membership.reclaim():
+                return  # we are called once the Lease is renewed
+        share = membership.share()
+        await sessions.keep(membership.held & share)
+        if not membership.resume():
+            return
+        await membership.exchange(share)
+        await self._watches.select(membership.held, tasks)
+        sessions.start(membership.held, tasks)
+        sessions.suspend(False)
+        if not self._settled:
+            self._settled = True
+            log.info("super cluster in step", pods=len(self._super.pods))
+            _settle_garbage_collector()
+
+    async def _hand_over(self) -> None:
+        try:
+            async with asyncio.timeout(LEAVE_SECONDS):
+                await self._sessions.keep(frozenset())
+                await self._membership.leave()
+        except (TimeoutError, ApiError, Unreachable) as error:
+            log.warning("left without notice: the Lease has to expire", reason=str(error))
+
+    def _forget(self, tenant: str) -> None:
+        for controller in self._controllers:
+            controller.forget(tenant)
+        for observer in self._observers.values():
+            observer.latest.pop(tenant, None)
 
     def _make_controllers(self) -> Iterator[Controller]:
         settings = self._settings
@@ -142,32 +154,23 @@ class App:
                 observe=self._observers[name],
             )
 
-    def _super_informers(self) -> Iterator[Informer]:
-        state = self._super
-        for plural, kind in state.downward.items():
-            yield Informer(
-                self._client,
-                kind.resource,
-                state.mirrors[plural],
-                label_selector=api.TENANT_LABEL,
-                metadata_only=plural in MASS_KINDS,
-            )
-        yield Informer(self._client, PODS, state.pods, label_selector=api.TENANT_LABEL)
-        yield Informer(self._client, EVENTS, state.events)
-        for plural, published in UPWARD_KINDS.items():
-            yield Informer(self._client, published.resource, state.published[plural])
-
     def _not_ready(self) -> list[str]:
-        if not all(informer.synced.is_set() for informer in self._informers):
+        if not self._membership.fence.is_open:
+            return ["this syncer's Lease is not renewed: it writes nothing"]
+        if not self._settled:
             return ["the super cluster's objects are not all known yet"]
         return [
             f"tenant {key}: its objects are not all known yet"
-            for key, session in self._sessions.items()
+            for key, session in self._sessions.current.items()
             if not session.synced and not session.held
         ]
 
     def _refresh_metrics(self) -> None:
-        for key, session in self._sessions.items():
+        sessions, membership = self._sessions.current, self._membership
+        metrics.MEMBERS.set(len(membership.alive()))
+        metrics.BUCKETS.set(len(membership.held))
+        metrics.LEASE.set(int(membership.fence.is_open))
+        for key, session in sessions.items():
             metrics.DEPTH.labels(key, "down").set(self._down.depth(key))
             metrics.DEPTH.labels(key, "up").set(self._up.depth(key))
             metrics.PODS.labels(key).set(len(session.state.pods))
@@ -176,7 +179,7 @@ class App:
                     metrics.TENANT_DELAY.labels(key, direction).set(observer.latest[key])
         totals: dict[tuple[str, str, str], int] = {}
         clients = [("super", self._client)]
-        clients += [("tenant", session.client) for session in self._sessions.values()]
+        clients += [("tenant", session.client) for session in sessions.values()]
         for side, client in clients:
             for (verb, kind), count in client.calls.items():
                 totals[side, verb, kind] = totals.get((side, verb, kind), 0) + count
@@ -209,6 +212,21 @@ class _Observer:
             self._delays[kind].observe(waited + took)
             if kind == PODS.plural:
                 self.latest[request.tenant] = waited + took
+
+
+class _Left(Exception):
+    """The end of ``run`` after a hand-over."""
+
+
+def _membership(
+    settings: Settings, transport: Transport, changed: Callable[[], None]
+) -> Membership:
+    deadline = settings.lease_seconds - settings.request_timeout - 1
+    # Not fenced: it opens the fence. Its requests must not take longer than the Lease allows.
+    timeout = min(settings.request_timeout, deadline / 2)
+    client = Client(transport, timeout, longest_wait=timeout / 2)
+    key = ObjectKey(settings.namespace, settings.member or host_name())
+    return Membership(client, key, settings.lease_seconds, deadline, changed)
 
 
 def _settle_garbage_collector() -> None:

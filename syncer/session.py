@@ -12,6 +12,7 @@ from kube.http2.transport import transport_for
 from kube.objects import ObjectKey
 from kube.resources import PODS, SECRETS
 from syncer import metrics, patrol
+from syncer.membership.fence import Fence, FencedTransport
 from syncer.reconcilers import tokens
 from syncer.runtime.breaker import CircuitBreaker
 from syncer.runtime.informer import Informer
@@ -39,16 +40,18 @@ class Session:
         credentials: CredentialSource,
         super_state: SuperState,
         settings: Settings,
+        fence: Fence,
     ) -> None:
         self._tenant = tenant
         self._super = super_state
         self._settings = settings
         self._breaker = CircuitBreaker(self._probe, self._hold, self._hold)
-        transport = transport_for(credentials)
+        transport = FencedTransport(transport_for(credentials), fence)
         client = Client(transport, settings.request_timeout, self._breaker.observe)
         self._probing = Client(transport, settings.request_timeout)
         self._state = TenantState(tenant, client, super_state)
         self._synced = False
+        self._suspended = False
 
     @property
     def synced(self) -> bool:
@@ -69,6 +72,12 @@ class Session:
     def state(self) -> TenantState:
         """What is known of the tenant."""
         return self._state
+
+    def suspend(self, suspended: bool) -> None:
+        """Hold everything back while this syncer must not write, and let it go on then."""
+        if suspended is not self._suspended:
+            self._suspended = suspended
+            self._hold()
 
     async def run(self) -> None:
         """Mirror until cancelled. Raises when something fails that a new session may cure."""
@@ -133,7 +142,7 @@ class Session:
     def _hold(self) -> None:
         """Hand out the tenant's requests only while they can be worked on."""
         key = self._tenant.key
-        held = self._breaker.is_open or not self._synced
+        held = self._breaker.is_open or not self._synced or self._suspended
         metrics.BREAKER.labels(key).set(int(self._breaker.is_open))
         for queue in (self._super.down, self._super.up):
             if held:
@@ -149,7 +158,7 @@ class Session:
     async def _patrols(self) -> None:
         while True:
             await asyncio.sleep(self._settings.patrol_seconds)
-            if self._breaker.is_open:
+            if self._breaker.is_open or self._suspended:
                 continue
             try:
                 await patrol.everything(self._state)

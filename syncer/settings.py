@@ -1,10 +1,13 @@
 """What the syncer can be told: read once from the environment, at the edge."""
 
+import re
+import socket
 from collections.abc import Mapping
 
 import msgspec
 
 PREFIX = "SYNCER_"
+NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -27,7 +30,28 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Between the ends and the starts of a tenant's patrols."""
     denied_cidrs: str = ""
     """Ranges (comma separated) that no tenant's endpoints may point at: the super cluster's own."""
+    namespace: str = "virtualcluster-system"
+    """Where the Leases of the syncers are, and the record of who mirrors whom."""
+    member: str = ""
+    """This syncer's own name among them; empty: the host's name, in a pod the pod's."""
+    lease_seconds: int = 14
+    """After so long without a sign of life others take over."""
     log_level: str = "info"
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for values that do not go together."""
+        if self.member and not NAME.fullmatch(self.member):
+            msg = (
+                f"{PREFIX}MEMBER is {self.member!r}, but must be a DNS subdomain: lower case letters, "
+                "digits, '-' and '.'"
+            )
+            raise ValueError(msg)
+        if self.lease_seconds < (least := self.request_timeout + 2):
+            msg = (
+                f"{PREFIX}LEASE_SECONDS is {self.lease_seconds}, but must be at least {least:g}: "
+                f"{PREFIX}REQUEST_TIMEOUT and 2 more"
+            )
+            raise ValueError(msg)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
@@ -38,3 +62,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             if name.startswith(PREFIX)
         }
         return msgspec.convert(values, cls, strict=False)
+
+
+def host_name() -> str:
+    """The host's name, as an object may be called."""
+    name = re.sub(r"[^-a-z0-9.]", "-", socket.gethostname().lower()).strip("-.")
+    return name or "syncer"

@@ -27,8 +27,8 @@ ETCD, API_SERVER, CONTROLLER_MANAGER, SCHEDULER, KWOK, OPERATOR, SYNCER = (
     "operator",
     "syncer",
 )
+"""Further syncers are called syncer-2, syncer-3, ..."""
 CLUSTER = (ETCD, API_SERVER, CONTROLLER_MANAGER, SCHEDULER, KWOK)
-SERVICES = (OPERATOR, SYNCER)
 
 MODULES = {OPERATOR: "vcluster.operator", SYNCER: "syncer"}
 
@@ -44,7 +44,22 @@ KWOK_START = (
 def wanted(options: Options) -> tuple[str, ...]:
     """The programs of this super cluster, in the order in which they need each other."""
     cluster = (ETCD,) if options.kubeconfig else CLUSTER
-    return cluster + (SERVICES if options.services else ())
+    return cluster + services(options)
+
+
+def services(options: Options) -> tuple[str, ...]:
+    """Those of them that are ours: the operator and the syncers."""
+    return (OPERATOR, *syncers(options)) if options.services else ()
+
+
+def syncers(options: Options) -> tuple[str, ...]:
+    """The names of the syncers."""
+    return (SYNCER, *(f"{SYNCER}-{number}" for number in range(2, options.syncers + 1)))
+
+
+def module(name: str) -> str:
+    """The Python module of a program that is ours; empty for others."""
+    return MODULES.get(SYNCER if name.startswith(f"{SYNCER}-") else name, "")
 
 
 def programs(
@@ -70,8 +85,8 @@ def programs(
 
 
 def _command(name: str, state: State, ports: Mapping[str, int]) -> tuple[str, ...]:
-    if name in MODULES:
-        return sys.executable, "-m", MODULES[name]
+    if ours := module(name):
+        return sys.executable, "-m", ours
     flags = {
         ETCD: _etcd,
         API_SERVER: _api_server,
@@ -215,10 +230,11 @@ def _environment(
             "OPERATOR_SERVICE_POOL": TENANT_SERVICE_POOL,
             "OPERATOR_PORT_FILE": str(state.port_file(OPERATOR)),
         }
-    if name == SYNCER:
+    if module(name) == MODULES[SYNCER]:
         return import_path | {
+            "SYNCER_MEMBER": name,
             "SYNCER_SUPER_KUBECONFIG": kubeconfig or str(state.kubeconfig(SYNCER)),
-            "SYNCER_PORT_FILE": str(state.port_file(SYNCER)),
+            "SYNCER_PORT_FILE": str(state.port_file(name)),
             "SYNCER_DENIED_CIDRS": "" if kubeconfig else f"{SERVICE_RANGE},{NODE_RANGE}",
         }
     return {}

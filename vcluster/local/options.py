@@ -23,16 +23,23 @@ class Options(msgspec.Struct, frozen=True, omit_defaults=True):
     """Seconds from a pod's binding until it runs, on average; each differs by up to 40 %."""
     kubeconfig: str = ""
     """An existing cluster that serves as super cluster; empty: one of our own."""
+    syncers: int = 1
+    """How many share the tenants."""
     services: bool = True
     """Whether operator and syncer run too."""
 
     def changed(self, given: dict[str, Any]) -> "Options":
         """These options with the given ones instead. Raises OptionsError."""
         options = msgspec.structs.replace(self, **given)
-        for name, most in (("cpu_nodes", 1000), ("gpu_nodes", 1000), ("gpus_per_node", 64)):
+        for name, least, most in (
+            ("cpu_nodes", 0, 1000),
+            ("gpu_nodes", 0, 1000),
+            ("gpus_per_node", 0, 64),
+            ("syncers", 1, 16),
+        ):
             value = getattr(options, name)
-            if not 0 <= value <= most:
-                msg = f"{name.replace('_', '-')} is {value}, but must be between 0 and {most}"
+            if not least <= value <= most:
+                msg = f"{name.replace('_', '-')} is {value}, but must be between {least} and {most}"
                 raise OptionsError(msg)
         if not 0 <= options.pod_start_delay <= 600:
             msg = f"pod-start-delay is {options.pod_start_delay}, but must be 0 to 600 seconds"

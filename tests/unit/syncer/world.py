@@ -107,7 +107,8 @@ class World:
     async def start(self) -> None:
         """Start the super cluster; it has one node."""
         await self.super.start()
-        self.super.create(NAMESPACES, a_namespace("tenants"))
+        for name in ("tenants", Settings().namespace):
+            self.super.create(NAMESPACES, a_namespace(name))
         self.super.create(NODES, a_node())
 
     async def add_tenant(self, name: str, spec: Object | None = None) -> TenantCluster:

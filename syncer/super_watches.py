@@ -1,0 +1,158 @@
+"""The super cluster's informers: of the mirrors in the buckets that are held, and of nothing else.
+
+When the buckets change, what was held stays known and the watches go on from where they were; of the
+new buckets the objects are listed; those of lost buckets are forgotten, not taken for deleted (law 6).
+"""
+
+import asyncio
+from collections.abc import Iterator
+
+import structlog
+
+from kube.client import Client
+from kube.errors import ApiError, Unreachable
+from kube.objects import ObjectKey
+from kube.resources import EVENTS, NAMESPACES, PODS
+from syncer import buckets
+from syncer.entries import Entry, SuperPod
+from syncer.runtime.informer import Informer
+from syncer.runtime.store import ObjectStore
+from syncer.super_state import MASS_KINDS, UPWARD_KINDS, SuperState
+from vcluster import api
+
+log = structlog.get_logger(__name__)
+
+RETRY_SECONDS = 0.5
+
+
+class SuperWatches:
+    """The informers, and which buckets they select."""
+
+    def __init__(self, client: Client, state: SuperState) -> None:
+        self._client = client
+        self._state = state
+        self._mirrors = {
+            plural: Informer(
+                client,
+                kind.resource,
+                state.mirrors[plural],
+                metadata_only=plural in MASS_KINDS,
+            )
+            for plural, kind in state.downward.items()
+        } | {PODS.plural: Informer(client, PODS, state.pods)}
+        own_events = _EventsOfTenants(state.events, state.mirrors[NAMESPACES.plural])
+        self._events = Informer(client, EVENTS, own_events)
+        self.published = [
+            Informer(client, kind.resource, state.published[plural])
+            for plural, kind in UPWARD_KINDS.items()
+        ]
+        """Of the kinds that no tenant owns: they run as long as the syncer does."""
+        self._selected: frozenset[int] = frozenset()
+        self._running: list[asyncio.Task[None]] = []
+
+    async def select(self, held: frozenset[int], tasks: asyncio.TaskGroup) -> None:
+        """Follow the mirrors in these buckets. Returns when all of them are known."""
+        gained, lost = held - self._selected, self._selected - held
+        if not gained and not lost:
+            return
+        if held:  # also a list that a running watch may need now
+            for informer in self._mirrors.values():
+                informer.select(buckets.selector(held))
+        if gained and self._selected:
+            await self._take_in(buckets.selector(gained))
+        await self._halt()
+        self._drop(lost)
+        if not held or not self._selected:
+            for informer in self._informers():
+                informer.forget()
+                informer.synced.clear()
+        self._selected = held
+        if held:
+            await self._start(tasks)
+
+    async def _start(self, tasks: asyncio.TaskGroup) -> None:
+        """Events come last: whose they are is known by the namespaces."""
+        for informer in self._informers():
+            if informer is self._events:
+                for known in self._mirrors.values():
+                    await known.synced.wait()
+            self._running.append(tasks.create_task(informer.run()))
+        await self._events.synced.wait()
+
+    async def _take_in(self, label_selector: str) -> None:
+        async with asyncio.TaskGroup() as lists:
+            for informer in self._mirrors.values():
+                lists.create_task(_retried(informer, label_selector))
+        await _retried(self._events, "")
+
+    async def _halt(self) -> None:
+        running, self._running = self._running, []
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running)
+
+    def _drop(self, lost: frozenset[int]) -> None:
+        def of_lost(_key: ObjectKey, entry: Entry | SuperPod) -> bool:
+            return bool(entry.tenant) and int(api.bucket(entry.tenant)) in lost
+
+        self._state.pods.drop(of_lost)
+        for store in self._state.mirrors.values():
+            store.drop(of_lost)
+        namespaces = self._state.mirrors[NAMESPACES.plural]
+        self._state.events.drop(
+            lambda key, _event: namespaces.get(ObjectKey("", key.namespace)) is None
+        )
+
+    def _informers(self) -> Iterator[Informer]:
+        yield from self._mirrors.values()
+        yield self._events
+
+
+class _EventsOfTenants:
+    """Passes on the Events of the namespaces that are mirrored here; others are not even decoded.
+
+    Events carry no label of ours: their namespace says whose they are.
+    """
+
+    def __init__(self, events: ObjectStore[Entry], namespaces: ObjectStore[Entry]) -> None:
+        self._events = events
+        self._namespaces = namespaces
+
+    def upsert(self, raw: bytes, *, listed: bool) -> ObjectKey:
+        """See runtime.informer.Store."""
+        namespace = _namespace(raw)
+        if namespace and self._namespaces.get(ObjectKey("", namespace)) is None:
+            return ObjectKey(namespace, "")
+        return self._events.upsert(raw, listed=listed)
+
+    def remove(self, raw: bytes) -> None:
+        """See runtime.informer.Store."""
+        self._events.remove(raw)
+
+    def retain(self, keys: set[ObjectKey], resource_version: int) -> None:
+        """See runtime.informer.Store."""
+        self._events.retain(keys, resource_version)
+
+
+_METADATA, _NAMESPACE = b'"metadata":{', b'"namespace":"'
+
+
+def _namespace(raw: bytes) -> str:
+    """An API server writes metadata first, and in it the namespace before anything free; else empty."""
+    metadata = raw.find(_METADATA)
+    start = raw.find(_NAMESPACE, metadata) + len(_NAMESPACE)
+    if metadata < 0 or start < len(_NAMESPACE):
+        return ""
+    return raw[start : raw.find(b'"', start)].decode()
+
+
+async def _retried(informer: Informer, label_selector: str) -> None:
+    while True:
+        try:
+            await informer.take_in(label_selector)
+        except (ApiError, Unreachable) as error:
+            log.info("list interrupted", kind=informer.plural, reason=str(error))
+            await asyncio.sleep(RETRY_SECONDS)
+        else:
+            return
