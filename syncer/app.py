@@ -62,7 +62,7 @@ class App:
 
     async def run(self) -> None:
         """Mirror the tenants that are ours until cancelled, or until told to leave."""
-        health = HealthServer(list, self._not_ready, self._refresh_metrics)
+        health = HealthServer(list, self.problems, self._refresh_metrics)
         settings = self._settings
         port = await health.start(settings.address, settings.port, settings.port_file)
         log.info("serving", address=settings.address, port=port, member=self._membership.name)
@@ -154,7 +154,13 @@ class App:
                 observe=self._observers[name],
             )
 
-    def _not_ready(self) -> list[str]:
+    @property
+    def idle(self) -> bool:
+        """Nothing is to be worked on now; what was put off does not count."""
+        return self._down.idle and self._up.idle
+
+    def problems(self) -> list[str]:
+        """What keeps this syncer from being ready, in words."""
         if not self._membership.fence.is_open:
             return ["this syncer's Lease is not renewed: it writes nothing"]
         if not self._settled:

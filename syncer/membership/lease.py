@@ -107,14 +107,19 @@ class OwnLease:
             return
         try:
             await self._update(self._known)
+        except (Conflict, NotFound):  # which of them a deleted Lease is answered by differs
+            await self._renew_what_there_is()
+
+    async def _renew_what_there_is(self) -> None:
+        try:
+            live = await self._read()
         except NotFound:
             await self._create()
-        except Conflict:
-            live = await self._read()
-            if live.holder != self._holder:
-                msg = f"the Lease {self._key} is held by another process, {live.holder!r}"
-                raise Displaced(msg) from None
-            await self._update(live)
+            return
+        if live.holder != self._holder:
+            msg = f"the Lease {self._key} is held by another process, {live.holder!r}"
+            raise Displaced(msg)
+        await self._update(live)
 
     async def delete(self) -> None:
         """We leave."""

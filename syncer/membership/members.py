@@ -7,22 +7,21 @@ the others take at once; that member has stopped writing before (``fence``).
 
 import asyncio
 import uuid
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping
 
 import structlog
 
 from kube.client import Client
 from kube.errors import ApiError, Conflict, NotFound, Unreachable
 from kube.objects import ObjectKey
-from kube.resources import CONFIG_MAPS, LEASES
+from kube.resources import CONFIG_MAPS, LEASES, Resource
 from syncer import buckets
 from syncer.entries import Entry, entry_decoder
 from syncer.membership import claims
 from syncer.membership.claims import Claim, Record
 from syncer.membership.fence import Clock, Fence, seconds
 from syncer.membership.lease import COMPONENT, Others, OwnLease, remove
-from syncer.runtime.informer import Informer
+from syncer.runtime.informer import Informer, Store
 from syncer.runtime.store import ObjectStore
 from vcluster import api
 
@@ -74,16 +73,7 @@ class Membership:
         self._absent: dict[str, float] = {}
         self._alive: frozenset[str] = frozenset()
         self._noted = True
-        watched = partial(
-            Informer,
-            client,
-            namespace=key.namespace,
-            label_selector=f"{api.COMPONENT_LABEL}={COMPONENT}",
-        )
-        self.informers = (
-            watched(LEASES, self._others.store),
-            watched(CONFIG_MAPS, self._record_seen),
-        )
+        self.informers = tuple(self._informers(client))
 
     async def run(self) -> None:
         """Renew the Lease and watch the others' until cancelled. Raises Displaced."""
@@ -231,6 +221,20 @@ class Membership:
             elif not self.fence.is_open or self.share() != self.held:
                 self._changed()
             await asyncio.sleep(self._pause / 2)
+
+    def _informers(self, client: Client) -> Iterator[Informer]:
+        watched: dict[Resource, Store] = {
+            LEASES: self._others.store,
+            CONFIG_MAPS: self._record_seen,
+        }
+        for resource, store in watched.items():
+            yield Informer(
+                client,
+                resource,
+                store,
+                namespace=self._namespace,
+                label_selector=f"{api.COMPONENT_LABEL}={COMPONENT}",
+            )
 
     def _lapse(self) -> None:
         """Begin anew: nothing is written until our claim is."""

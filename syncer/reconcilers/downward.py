@@ -7,9 +7,10 @@ import structlog
 from kube.client import Patch
 from kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
 from kube.objects import Object, ObjectKey, decode_head, decode_object, encode
-from kube.resources import NAMESPACES, SERVICE_ACCOUNTS, Resource
+from kube.resources import NAMESPACES, PODS, SERVICE_ACCOUNTS, Resource
 from syncer.entries import Entry
 from syncer.kinds.mirror import DownwardKind, Recreate, Refused
+from syncer.kinds.pod_volumes import references
 from syncer.reconcilers.messages import tell
 from syncer.runtime.workqueue import Request
 from syncer.super_state import SuperState
@@ -75,11 +76,11 @@ class DownwardReconciler:
             await self._remove(state, kind.resource, key, mirror_key, mirror)
         elif mirror is None:
             await self._create(state, kind, key, source, mirror_key, wanted)
+            state.lost.discard(state.request(plural, key))
         elif not _ours(mirror, state, key):
             await self._foreign(state, kind.resource, key, source.uid, mirror_key)
         elif mirror.source_uid != source.uid:
-            # Deleted and created again under the same name: its DELETED event brings us back.
-            await self._delete(kind.resource, mirror_key, mirror.uid)
+            await self._replaced(state, kind.resource, key, mirror_key, mirror)
         else:
             try:
                 await self._update(state, kind, mirror_key, mirror, wanted)
@@ -95,7 +96,9 @@ class DownwardReconciler:
         source: Entry,
         mirror: Entry | None,
     ) -> Object | None:
-        raw = source.raw or await self._read(state, kind.resource, key)
+        raw = source.raw
+        if not raw or (mirror is None and state.request(kind.resource.plural, key) in state.lost):
+            raw = await self._read(state, kind.resource, key)
         if not raw:
             return None
         wanted = decode_object(raw)
@@ -190,13 +193,26 @@ class DownwardReconciler:
         if state.sources[plural].get(key) is None:
             state.told.pop((plural, key), None)
             state.deleted.pop(state.request(plural, key), None)
+            state.lost.discard(state.request(plural, key))
         if mirror is None or not _ours(mirror, state, key):
             return
-        if all(state.usage.knows(pod) for pod in state.pods.keys()):
-            await self._delete(kind.resource, state.mirror_key(plural, key), mirror.uid)
-        else:
+        if not all(state.usage.knows(pod) for pod in state.pods.keys()):
             # After a restart: not all pods have been looked at, so it may be in use after all.
             self._super.down.add_after(state.request(plural, key), 2.0)
+        elif state.usage.was_left(plural, key) or not await self._named_by_a_pod(
+            state, plural, key
+        ):
+            await self._delete(kind.resource, state.mirror_key(plural, key), mirror.uid)
+
+    async def _named_by_a_pod(self, state: TenantState, plural: str, key: ObjectKey) -> bool:
+        """Nobody saw its last user go: a cache that knows of none is no proof, so look."""
+        async for page in state.client.pages(PODS, namespace=key.namespace):
+            for item in page.items or ():
+                named = {(found.kind, found.name) for found in references(decode_object(item))}
+                if (plural, key.name) in named:
+                    state.pods.put(bytes(item))  # if it is news, the pod itself is looked at
+                    return True
+        return False
 
     async def _remove(
         self,
@@ -207,12 +223,30 @@ class DownwardReconciler:
         mirror: Entry | None,
     ) -> None:
         state.told.pop((resource.plural, key), None)
+        state.lost.discard(state.request(resource.plural, key))
         deleted = state.deleted.pop(state.request(resource.plural, key), "")
         if mirror is None or not _ours(mirror, state, key) or mirror.deleting:
             return
         if deleted != mirror.source_uid and await self._still_there(state, resource, key, mirror):
             return
         await self._delete(resource, mirror_key, mirror.uid)
+
+    async def _replaced(
+        self,
+        state: TenantState,
+        resource: Resource,
+        key: ObjectKey,
+        mirror_key: ObjectKey,
+        mirror: Entry,
+    ) -> None:
+        """The mirror is of another object of that name: of one before, or of one we do not know yet."""
+        seen = state.deleted.get(state.request(resource.plural, key)) == mirror.source_uid
+        if not seen and (raw := await self._read(state, resource, key)):
+            state.sources[resource.plural].put(raw)
+            if decode_head(raw).metadata.uid == mirror.source_uid:
+                self._super.down.add(state.request(resource.plural, key))
+                return
+        await self._delete(resource, mirror_key, mirror.uid)  # its DELETED event brings us back
 
     async def _still_there(
         self, state: TenantState, resource: Resource, key: ObjectKey, mirror: Entry
