@@ -159,6 +159,15 @@ class App:
         """Nothing is to be worked on now; what was put off does not count."""
         return self._down.idle and self._up.idle
 
+    @property
+    def super_pods(self) -> int:
+        """How many super pods this syncer knows."""
+        return len(self._super.pods)
+
+    def depths(self, tenant: str) -> tuple[int, int]:
+        """How many requests of the tenant wait, downward and upward."""
+        return self._down.depth(tenant), self._up.depth(tenant)
+
     def problems(self) -> list[str]:
         """What keeps this syncer from being ready, in words."""
         if not self._membership.fence.is_open:
@@ -177,8 +186,8 @@ class App:
         metrics.BUCKETS.set(len(membership.held))
         metrics.LEASE.set(int(membership.fence.is_open))
         for key, session in sessions.items():
-            metrics.DEPTH.labels(key, "down").set(self._down.depth(key))
-            metrics.DEPTH.labels(key, "up").set(self._up.depth(key))
+            for direction, depth in zip(("down", "up"), self.depths(key), strict=True):
+                metrics.DEPTH.labels(key, direction).set(depth)
             metrics.PODS.labels(key).set(len(session.state.pods))
             for direction, observer in self._observers.items():
                 if key in observer.latest:

@@ -80,7 +80,10 @@ class Session:
             self._hold()
 
     async def run(self) -> None:
-        """Mirror until cancelled. Raises when something fails that a new session may cure."""
+        """Mirror until cancelled. Raises when something fails that a new session may cure.
+
+        When it ends, nothing of the tenant is worked on any more.
+        """
         key = self._tenant.key
         self._super.tenants[key] = self._state
         self._hold()
@@ -97,7 +100,10 @@ class Session:
                 await self._in_step(tasks)
         finally:
             self._leave()
-            await self._state.client.close()
+            await self._state.client.close()  # what is under way fails soon
+            for queue in (self._super.down, self._super.up):
+                await queue.drained(key)
+            await self._state.client.close()  # what it has opened meanwhile
 
     async def _in_step(self, tasks: asyncio.TaskGroup) -> None:
         await self._retried(patrol.pods)

@@ -40,10 +40,7 @@ class Sessions:
         """By tenant key; one is missing for a moment while it fails and begins again."""
 
     async def keep(self, buckets: frozenset[int]) -> None:
-        """End the sessions of tenants that are gone, changed, or not in these buckets.
-
-        When it returns, nothing of those tenants is worked on any more.
-        """
+        """End the sessions of tenants that are gone, changed, or not in these buckets."""
         self._known = {tenant.key: (tenant, mark) for tenant, mark in self._tenants.wanted()}
         wanted = self._wanted(buckets)
         ended = [
@@ -56,11 +53,12 @@ class Sessions:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
-        for key in ended:
-            await self._super.down.drained(key)
-            await self._super.up.drained(key)
-            del self._running[key]
-            self._forget(key)
+        async with asyncio.TaskGroup() as reports:
+            for key in ended:
+                del self._running[key]
+                self._forget(key)
+                if key in self._known:
+                    reports.create_task(self._report_end(self._known[key][0]))
 
     def start(self, buckets: frozenset[int], tasks: asyncio.TaskGroup) -> None:
         """Start the missing sessions of tenants in these buckets, as far as ``keep`` has seen them."""
@@ -105,6 +103,10 @@ class Sessions:
                 self.current.pop(tenant.key, None)
             failures += 1
             await asyncio.sleep(backoff(failures))
+
+    async def _report_end(self, tenant: Tenant) -> None:
+        message = "no syncer mirrors the tenant's objects at this moment"
+        await self._tenants.report(tenant, syncing=False, reason="HandedOver", message=message)
 
     async def _report(self, tenant: Tenant, session: Session) -> None:
         """Keep the condition Syncing true to what is."""

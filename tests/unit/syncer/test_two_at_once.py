@@ -11,6 +11,7 @@ from kube.resources import (
     CONFIG_MAPS,
     EVENTS,
     NAMESPACES,
+    NODES,
     PODS,
     SECRETS,
     SERVICE_ACCOUNTS,
@@ -173,6 +174,19 @@ async def test_a_deletion_that_one_has_not_heard_of_is_told_as_no_eviction(
     await settled(world, acme)
     written = acme.server.script.calls("PATCH", "pods", "status")
     assert not [call for call in written if b"DisruptionTarget" in call.body]
+
+
+async def test_a_node_in_use_is_not_taken_away_by_the_one_that_does_not_know_the_pod(
+    world: World,
+) -> None:
+    acme = await world.add_tenant("acme", spec={"nodes": {"mode": "used"}})
+    await world.start_syncer()
+    await start_other(world, acme, late="pods")
+    acme.server.create(PODS, a_pod())
+    await acme.runs(WEB)
+    await settled(world, acme)
+    assert acme.server.get(NODES, ObjectKey("", "node-1"))
+    assert not acme.server.script.calls("DELETE", "nodes")
 
 
 async def settled(world: World, cluster: TenantCluster) -> None:
