@@ -119,7 +119,7 @@ class App:
         await self._watches.select(membership.held, tasks)
         sessions.start(membership.held, tasks)
         sessions.suspend(False)
-        if not self._settled:
+        if not self._settled and membership.held == share:
             self._settled = True
             log.info("super cluster in step", pods=len(self._super.pods))
             _settle_garbage_collector()
@@ -173,7 +173,7 @@ class App:
         if not self._membership.fence.is_open:
             return ["this syncer's Lease is not renewed: it writes nothing"]
         if not self._settled:
-            return ["the super cluster's objects are not all known yet"]
+            return ["other syncers still hold what is this one's, or its objects are not all known"]
         return [
             f"tenant {key}: its objects are not all known yet"
             for key, session in self._sessions.current.items()

@@ -45,9 +45,10 @@ class Session:
         self._tenant = tenant
         self._super = super_state
         self._settings = settings
+        self._fence = fence
         self._breaker = CircuitBreaker(self._probe, self._hold, self._hold)
         transport = FencedTransport(transport_for(credentials), fence)
-        client = Client(transport, settings.request_timeout, self._breaker.observe)
+        client = Client(transport, settings.request_timeout, self._observe)
         self._probing = Client(transport, settings.request_timeout)
         self._state = TenantState(tenant, client, super_state)
         self._synced = False
@@ -157,6 +158,12 @@ class Session:
                 queue.resume(key)
         if self._breaker.is_open:
             log.warning("tenant does not answer: held back and probed", tenant=key)
+
+    def _observe(self, answered: bool) -> None:
+        if (
+            answered or self._fence.is_open
+        ):  # what we were not allowed to ask is not the tenant's fault
+            self._breaker.observe(answered)
 
     async def _probe(self) -> None:
         await self._probing.ready()
