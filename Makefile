@@ -1,6 +1,6 @@
 # Every target works from a fresh clone: it sets up what it needs by itself.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check integration e2e bench clean setup binaries
+.PHONY: help demo test check integration e2e e2e-real bench clean setup binaries real-binaries
 
 PYTHON ?= python3
 VENV := .venv
@@ -22,6 +22,9 @@ setup: $(STAMP)
 binaries: $(STAMP)
 	@$(BIN)/vc binaries get
 
+real-binaries: $(STAMP)
+	@$(BIN)/vc binaries get --real-nodes
+
 demo: binaries ## Bring up the local super cluster with two tenants that run pods, and show both sides
 	@$(BIN)/python examples/demo.py
 
@@ -31,7 +34,7 @@ check: $(STAMP) ## Lint, format, types, import layers
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-test: binaries ## All tests: unit, integration, e2e, chaos
+test: $(if $(filter 0,$(shell id -u)),real-binaries,binaries) ## All tests: unit, integration, e2e, real nodes, chaos
 	@$(BIN)/pytest tests
 
 integration: binaries ## Tests against real etcd and kube-apiservers
@@ -39,6 +42,9 @@ integration: binaries ## Tests against real etcd and kube-apiservers
 
 e2e: binaries ## Tests of the whole local system, as started by vc up
 	@$(BIN)/pytest tests/e2e
+
+e2e-real: real-binaries ## Tests with real nodes: kubelet and containers; needs root on Linux
+	@$(BIN)/pytest tests/e2e_real
 
 bench: binaries ## Measure: the tenants' path against the direct path, in one run
 	@$(BIN)/python -m tests.bench

@@ -34,6 +34,8 @@ class Credentials(msgspec.Struct, frozen=True):
     certificate: bytes = b""
     key: bytes = b""
     token: str = ""
+    name: str = ""
+    """What the server's certificate must be for, if not the host of ``server``."""
 
     def __repr__(self) -> str:
         return f"Credentials(server={self.server!r})"
@@ -157,6 +159,7 @@ def load_kubeconfig(data: bytes, directory: Path | None = None) -> Credentials:
         certificate=_data(user, "client-certificate", directory),
         key=_data(user, "client-key", directory),
         token=token,
+        name=str(cluster.get("tls-server-name") or ""),
     )
 
 

@@ -95,6 +95,7 @@ class AiohttpTransport:
         self._session: aiohttp.ClientSession | None = None
         self._base = ""
         self._ssl: ssl.SSLContext | bool = False
+        self._name: str | None = None
         self._headers: dict[str, str] = {}
         self._closing: list[aiohttp.ClientSession] = []
 
@@ -133,6 +134,7 @@ class AiohttpTransport:
             data=body or None,
             headers={**self._headers, **headers},
             ssl=self._ssl,
+            server_hostname=self._name,
         ) as response:
             data = await response.read()
             return Response(response.status, response.headers.get("Retry-After"), data)
@@ -147,7 +149,10 @@ class AiohttpTransport:
         try:
             async with asyncio.timeout(timeout):
                 response = await session.get(
-                    url, headers={**self._headers, **headers}, ssl=self._ssl
+                    url,
+                    headers={**self._headers, **headers},
+                    ssl=self._ssl,
+                    server_hostname=self._name,
                 )
         except TimeoutError as error:
             raise Unreachable(f"no answer within {timeout:g} s") from error
@@ -181,6 +186,7 @@ class AiohttpTransport:
             self._credentials = credentials
             self._base = credentials.server
             self._ssl = context or False
+            self._name = credentials.name or None
             self._headers = {"User-Agent": "virtualcluster"}
             if credentials.token:
                 self._headers["Authorization"] = f"Bearer {credentials.token}"

@@ -17,9 +17,12 @@ from kube.transport import Transport
 from syncer import metrics
 from syncer.health import HealthServer
 from syncer.kinds import downward_kinds
+from syncer.kinds.network_policy import Ranges
 from syncer.membership.fence import FencedTransport
 from syncer.membership.members import Membership
+from syncer.reconcilers import quota_report
 from syncer.reconcilers.downward import DownwardReconciler
+from syncer.reconcilers.isolation import Isolation
 from syncer.reconcilers.pod_downward import PodDownward
 from syncer.reconcilers.upward import UpwardReconciler
 from syncer.runtime.controller import Controller
@@ -48,8 +51,8 @@ class App:
         self._client = Client(FencedTransport(transport, fence), settings.request_timeout)
         self._down = WorkQueue(settings.tenant_inflight)
         self._up = WorkQueue(settings.tenant_inflight)
-        denied = [cidr for cidr in settings.denied_cidrs.split(",") if cidr]
-        self._super = SuperState(self._client, self._down, self._up, downward_kinds(denied))
+        kinds = downward_kinds(settings.denied, settings.pods, settings.gateway_address)
+        self._super = SuperState(self._client, self._down, self._up, kinds)
         self._tenants = Tenants(self._client)
         self._changed = self._tenants.changed
         self._told_to_leave = asyncio.Event()
@@ -116,7 +119,11 @@ class App:
         if not membership.resume():
             return
         await membership.exchange(share)
-        await self._watches.select(membership.held, tasks)
+        if await self._watches.select(membership.held, tasks):
+            self._super.admission.keep_room()
+            asyncio.get_running_loop().call_later(
+                self._settings.reconciliation_timeout * 3, self._super.admission.let_go
+            )
         sessions.start(membership.held, tasks)
         sessions.suspend(False)
         if not self._settled and membership.held == share:
@@ -132,7 +139,9 @@ class App:
         except (TimeoutError, ApiError, Unreachable) as error:
             log.warning("left without notice: the Lease has to expire", reason=str(error))
 
-    def _forget(self, tenant: str) -> None:
+    def _forget(self, tenant: str, gone: bool) -> None:
+        if gone:
+            self._super.admission.forget(tenant)
         for controller in self._controllers:
             controller.forget(tenant)
         for observer in self._observers.values():
@@ -141,8 +150,11 @@ class App:
     def _make_controllers(self) -> Iterator[Controller]:
         settings = self._settings
         pods = PodDownward(self._super)
+        ranges = Ranges.parse(settings.pods, settings.denied, settings.gateway_address)
+        isolation = Isolation(self._super, ranges)
+        down = DownwardReconciler(self._super, pods.reconcile, isolation)
         for name, queue, reconcile in (
-            ("down", self._down, DownwardReconciler(self._super, pods.reconcile).reconcile),
+            ("down", self._down, down.reconcile),
             ("up", self._up, UpwardReconciler(self._super).reconcile),
         ):
             yield Controller(
@@ -150,7 +162,7 @@ class App:
                 queue,
                 reconcile,
                 workers=settings.workers,
-                timeout=settings.request_timeout * 4,
+                timeout=settings.reconciliation_timeout,
                 observe=self._observers[name],
             )
 
@@ -189,6 +201,7 @@ class App:
             for direction, depth in zip(("down", "up"), self.depths(key), strict=True):
                 metrics.DEPTH.labels(key, direction).set(depth)
             metrics.PODS.labels(key).set(len(session.state.pods))
+            quota_report.measure(session.state)
             for direction, observer in self._observers.items():
                 if key in observer.latest:
                     metrics.TENANT_DELAY.labels(key, direction).set(observer.latest[key])

@@ -115,6 +115,10 @@ class SuperPod(msgspec.Struct, gc=False):
     """Hash of the status' bytes; means nothing in another process."""
     deleting: bool
     grace: int | None
+    gang: str
+    """The gang that it belongs to; empty: none."""
+    devices: str
+    """The names of the devices that it asks for; empty: none."""
     reported: int = 0
     """The value of ``status`` that the tenant's pod is known to show."""
 
@@ -219,6 +223,8 @@ def decode_super_pod(raw: bytes) -> tuple[ObjectKey, SuperPod]:
         status=hash(bytes(view.status)),
         deleting=metadata.deletion_timestamp is not None,
         grace=metadata.deletion_grace_period_seconds,
+        gang=intern(marks.get(api.GANG_MARK_ANNOTATION, "")),
+        devices=intern(marks.get(api.DEVICES_ANNOTATION, "")),
     )
 
 

@@ -53,6 +53,24 @@ SYNCED = Gauge(
     registry=REGISTRY,
 )
 PODS = Gauge("syncer_tenant_pods", "Pods of the tenant.", ("tenant",), registry=REGISTRY)
+QUOTA_USED = Gauge(
+    "syncer_quota_used",
+    "What the tenant uses of what its quota limits, in the key's own unit.",
+    ("tenant", "key"),
+    registry=REGISTRY,
+)
+QUOTA_HARD = Gauge(
+    "syncer_quota_hard",
+    "What the tenant's quota allows, in the key's own unit.",
+    ("tenant", "key"),
+    registry=REGISTRY,
+)
+HELD = Gauge(
+    "syncer_held_pods",
+    "Pods that wait for quota, for the rest of their gang or for devices, by reason.",
+    ("tenant", "reason"),
+    registry=REGISTRY,
+)
 REFUSED = Counter(
     "syncer_refused_total",
     "Things that a tenant has been told about its objects, by reason.",
@@ -84,7 +102,7 @@ LEASE = Gauge(
     registry=REGISTRY,
 )
 
-BY_TENANT = (TENANT_DELAY, DEPTH, BREAKER, SYNCED, PODS)
+BY_TENANT = (TENANT_DELAY, DEPTH, BREAKER, SYNCED, PODS, QUOTA_USED, QUOTA_HARD, HELD)
 
 
 def forget(tenant: str) -> None:

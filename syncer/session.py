@@ -10,10 +10,13 @@ from kube.connection import CredentialSource
 from kube.errors import ApiError, Unreachable
 from kube.http2.transport import transport_for
 from kube.objects import ObjectKey
+from kube.quantities import nanos
 from kube.resources import PODS, SECRETS
 from syncer import metrics, patrol
+from syncer.admission.ledger import Item
 from syncer.membership.fence import Fence, FencedTransport
 from syncer.reconcilers import tokens
+from syncer.reconcilers.stock import take_stock
 from syncer.runtime.breaker import CircuitBreaker
 from syncer.runtime.informer import Informer
 from syncer.settings import Settings
@@ -53,6 +56,7 @@ class Session:
         self._state = TenantState(tenant, client, super_state)
         self._synced = False
         self._suspended = False
+        self._doubts: list[Item] = []
 
     @property
     def synced(self) -> bool:
@@ -87,6 +91,9 @@ class Session:
         """
         key = self._tenant.key
         self._super.tenants[key] = self._state
+        hard = {name: nanos(amount) for name, amount in self._tenant.quota.items()}
+        ledger = self._super.admission.open(key, hard)
+        self._doubts = ledger.reserved() if ledger else []
         self._hold()
         for queue in (self._super.down, self._super.up):
             queue.set_weight(key, self._tenant.weight)
@@ -107,6 +114,7 @@ class Session:
             await self._state.client.close()  # what it has opened meanwhile
 
     async def _in_step(self, tasks: asyncio.TaskGroup) -> None:
+        await self._retried(take_stock)
         await self._retried(patrol.pods)
         await self._retried(patrol.events)
         for plural in UPWARD_KINDS:
@@ -126,6 +134,7 @@ class Session:
         log.info("tenant in step", tenant=self._tenant.key, pods=len(self._state.pods))
         tasks.create_task(self._renewals())
         tasks.create_task(self._patrols())
+        tasks.create_task(self._settle_admission())
 
     def _informers(self) -> list[Informer]:
         state = self._state
@@ -178,6 +187,12 @@ class Session:
             except (ApiError, Unreachable) as error:
                 log.info("patrol interrupted", tenant=self._tenant.key, reason=str(error))
 
+    async def _settle_admission(self) -> None:
+        """What an earlier session had under way has ended when its workers must have."""
+        await asyncio.sleep(self._settings.reconciliation_timeout)
+        self._super.admission.drop(self._tenant.key, self._doubts)
+        self._super.admission.let_go(self._tenant.key)
+
     async def _retried(self, step: patrol.Step) -> None:
         """The first comparison has to succeed before anything is decided."""
         while True:
@@ -213,6 +228,7 @@ class Session:
         self._synced = False
         if self._super.tenants.get(key) is self._state:
             del self._super.tenants[key]
+        self._super.admission.close(key)
         self._super.down.forget(key)
         self._super.up.forget(key)
         self._super.forget(key)

@@ -8,6 +8,7 @@ import structlog
 from kube.connection import FixedCredentials, InvalidKubeconfig
 from kube.errors import ApiError, Unreachable
 from syncer.membership.fence import Fence
+from syncer.reconcilers import quota_report
 from syncer.runtime.controller import backoff
 from syncer.session import Session
 from syncer.settings import Settings
@@ -19,7 +20,7 @@ log = structlog.get_logger(__name__)
 
 
 class Sessions:
-    """``forget`` is called for each tenant whose session has ended."""
+    """``forget`` is called for each tenant whose session has ended, and whether it is ours no more."""
 
     def __init__(
         self,
@@ -27,7 +28,7 @@ class Sessions:
         super_state: SuperState,
         settings: Settings,
         fence: Fence,
-        forget: Callable[[str], None],
+        forget: Callable[[str, bool], None],
     ) -> None:
         self._tenants = tenants
         self._super = super_state
@@ -56,7 +57,7 @@ class Sessions:
         async with asyncio.TaskGroup() as reports:
             for key in ended:
                 del self._running[key]
-                self._forget(key)
+                self._forget(key, key not in wanted)
                 if key in self._known:
                     reports.create_task(self._report_end(self._known[key][0]))
 
@@ -106,7 +107,9 @@ class Sessions:
 
     async def _report_end(self, tenant: Tenant) -> None:
         message = "no syncer mirrors the tenant's objects at this moment"
-        await self._tenants.report(tenant, syncing=False, reason="HandedOver", message=message)
+        await self._tenants.report(
+            tenant, syncing=False, reason="HandedOver", message=message, quota=None
+        )
 
     async def _report(self, tenant: Tenant, session: Session) -> None:
         """Keep the condition Syncing true to what is."""
@@ -118,5 +121,13 @@ class Sessions:
             else:
                 reason, message = "InStep", "the tenant's objects are mirrored"
             syncing = session.synced and not session.held
-            await self._tenants.report(tenant, syncing=syncing, reason=reason, message=message)
+            quota = quota_report.figures_of(session.state)
+            await self._tenants.report(
+                tenant, syncing=syncing, reason=reason, message=message, quota=quota
+            )
+            if syncing:
+                try:
+                    await quota_report.publish(session.state, quota)
+                except (ApiError, Unreachable) as error:
+                    log.info("quota not published", tenant=tenant.key, reason=str(error))
             await asyncio.sleep(0.5 if not syncing else 2.0)

@@ -29,7 +29,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     patrol_seconds: float = 300.0
     """Between the ends and the starts of a tenant's patrols."""
     denied_cidrs: str = ""
-    """Ranges (comma separated) that no tenant's endpoints may point at: the super cluster's own."""
+    """Ranges (comma separated) of the super cluster's own services, nodes and API servers: no tenant's
+    endpoints may point there, and no pod may speak to them."""
+    pod_cidrs: str = ""
+    """The ranges (comma separated) of all pods, for the network policies that keep tenants apart."""
+    gateway_address: str = ""
+    """Where pods reach the tenants' API servers: to its own, a tenant's endpoints may point there."""
     namespace: str = "virtualcluster-system"
     """Where the Leases of the syncers are, and the record of who mirrors whom."""
     member: str = ""
@@ -53,6 +58,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             )
             raise ValueError(msg)
 
+    @property
+    def reconciliation_timeout(self) -> float:
+        """Seconds for one reconciliation, which may send several requests."""
+        return self.request_timeout * 4
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
         """Raises msgspec.ValidationError, naming the variable and what would be right."""
@@ -62,6 +72,16 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             if name.startswith(PREFIX)
         }
         return msgspec.convert(values, cls, strict=False)
+
+    @property
+    def denied(self) -> list[str]:
+        """The single ranges of ``denied_cidrs``."""
+        return [cidr for cidr in self.denied_cidrs.split(",") if cidr]
+
+    @property
+    def pods(self) -> list[str]:
+        """The single ranges of ``pod_cidrs``."""
+        return [cidr for cidr in self.pod_cidrs.split(",") if cidr]
 
 
 def host_name() -> str:

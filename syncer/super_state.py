@@ -3,7 +3,8 @@
 Nothing is decided here. Requests are named by the tenant's namespace and name, in both directions.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
@@ -13,19 +14,24 @@ from kube.resources import (
     CONFIG_MAPS,
     EVENTS,
     NAMESPACES,
+    NODES,
     PODS,
     PRIORITY_CLASSES,
     RUNTIME_CLASSES,
     SECRETS,
     STORAGE_CLASSES,
 )
+from syncer.admission.admission import Admission
+from syncer.admission.ledger import Item
+from syncer.admission.object_usage import object_usage
 from syncer.entries import Entry, SuperPod, TenantPod, decode_super_pod, entry_decoder
 from syncer.kinds import UPWARD
+from syncer.kinds.classes import is_offered
+from syncer.kinds.isolation import COMPONENT as ISOLATION_COMPONENT
 from syncer.kinds.mirror import DownwardKind
 from syncer.kinds.offers import Offers, default_class
 from syncer.runtime.store import ObjectStore
 from syncer.runtime.workqueue import Request, WorkQueue
-from vcluster import api
 
 if TYPE_CHECKING:
     from syncer.tenant_state import TenantState
@@ -83,6 +89,7 @@ class SuperState:
         self._linked_to: dict[tuple[str, str], str] = {}
         """Of objects that only one tenant may see: the super namespace of what they name."""
         self._offers: Offers | None = None
+        self.admission = Admission(down.add_together, _soon)
 
     @property
     def offers(self) -> Offers:
@@ -96,6 +103,13 @@ class SuperState:
                 default_storage_class=default_class(list(storage_classes.values())),
             )
         return self._offers
+
+    def overhead_of(self, runtime_class: str | None) -> Object:
+        """What the super cluster adds to the requests of a pod of this class."""
+        entry = self.published[RUNTIME_CLASSES.plural].get(ObjectKey("", runtime_class or ""))
+        found = decode_object(entry.raw) if entry else {}
+        overhead: Object = (found.get("overhead") or {}).get("podFixed") or {}
+        return overhead
 
     def may_see(self, state: "TenantState", plural: str, name: str) -> bool:
         """The tenant may be shown an object of the super cluster."""
@@ -118,6 +132,16 @@ class SuperState:
         state = self.tenants.get(entry.tenant) if entry else None
         return (state, entry.source.name) if state and entry else None
 
+    def count(self, tenant: str, plural: str, key: ObjectKey, mirror: Entry | None) -> None:
+        """Let a mirror count against the quota of its tenant, if it has one, or no longer (None)."""
+        if tenant not in self.admission.ledgers:
+            return
+        usage = None
+        if mirror is not None:
+            shown = decode_object(mirror.raw) if mirror.raw else None
+            usage = object_usage(self.downward[plural].resource, shown)
+        self.admission.mirror(tenant, Item(plural, key), usage)
+
     def forget(self, tenant: str) -> None:
         """The tenant's session has ended: what waited for it goes."""
         for key in [k for k, raw in self.newest.items() if self.pods.read(raw).tenant == tenant]:
@@ -132,16 +156,17 @@ class SuperState:
 
     def _public(self, plural: str) -> dict[str, Object]:
         objects = (decode_object(entry.raw) for entry in self.published[plural].values())
+        resource = UPWARD_KINDS[plural].resource
         return {
-            found["metadata"]["name"]: found
-            for found in objects
-            if (found["metadata"].get("labels") or {}).get(api.PUBLIC_LABEL) == "true"
+            found["metadata"]["name"]: found for found in objects if is_offered(resource, found)
         }
 
     def _pod_changed(
         self, key: ObjectKey, before: SuperPod | None, after: SuperPod | None, raw: bytes, own: bool
     ) -> None:
         pod = after or before
+        if pod and (pod.devices or pod.gang or pod.tenant in self.admission.ledgers):
+            self.admission.super_pod(key, before, after, raw)
         state = self.tenants.get(pod.tenant) if pod else None
         if pod is None or state is None or state.mirror_key(PODS.plural, pod.source) != key:
             return
@@ -184,12 +209,14 @@ class SuperState:
         entry = after or before
         state = self.tenants.get(entry.tenant) if entry else None
         if entry is None or state is None:
+            self._unmarked_changed(key, entry, own)
             return
         if entry.component == TOKEN_COMPONENT:
             _token_changed(state, key, before, after, own)
             return
         if state.mirror_key(plural, entry.source) != key:
             return
+        self.count(entry.tenant, plural, key, after)
         request = Request(entry.tenant, plural, *entry.source)
         if after is not None:
             if own:
@@ -205,6 +232,12 @@ class SuperState:
         if not own:
             self.down.add(request)
 
+    def _unmarked_changed(self, key: ObjectKey, entry: Entry | None, own: bool) -> None:
+        """Of what mirrors nothing, the policies that isolate a namespace are ours to keep."""
+        owner = self.owner_of(key.namespace)
+        if owner and entry and entry.component == ISOLATION_COMPONENT and not own:
+            self.down.add(owner[0].request(NAMESPACES.plural, ObjectKey("", owner[1])))
+
     def _published_changed(
         self,
         plural: str,
@@ -219,12 +252,16 @@ class SuperState:
         if after is None:
             self._shown.pop(name, None)
             self._linked_to.pop(name, None)
+            if plural == NODES.plural:
+                self.admission.node(key.name, None)
         else:
             found = decode_object(raw)
             shown = kind.digest(found)
             if before and self._shown.get(name) == shown:
                 return  # a heartbeat, say
             self._shown[name] = shown
+            if plural == NODES.plural:
+                self.admission.node(key.name, found)
             if kind.link is not None:
                 target = kind.link.target(found)
                 self._linked_to[name] = target.key.namespace if target else ""
@@ -242,6 +279,10 @@ class SuperState:
                 for key in state.sources[plural].keys():
                     if self.mirrors[plural].get(state.mirror_key(plural, key)) is None:
                         self.down.add(state.request(plural, key))
+        for state in self.tenants.values():
+            for key in state.pods.keys():
+                if self.pods.get(state.mirror_key(PODS.plural, key)) is None:
+                    self.down.add(state.request(PODS.plural, key))
 
     def _event_changed(
         self, key: ObjectKey, before: Entry | None, after: Entry | None, raw: bytes, own: bool
@@ -261,6 +302,11 @@ class SuperState:
 def _is_of(source: TenantPod | None, pod: SuperPod) -> TypeGuard[TenantPod]:
     """The tenant's pod is the one that the super pod was made for."""
     return source is not None and source.uid == pod.source_uid
+
+
+def _soon(call: Callable[[], None]) -> None:
+    """In a moment: many pods often end together, and are looked at together then."""
+    asyncio.get_running_loop().call_later(0.01, call)
 
 
 def _token_changed(

@@ -50,11 +50,11 @@ class SuperWatches:
         self._selected: frozenset[int] = frozenset()
         self._running: list[asyncio.Task[None]] = []
 
-    async def select(self, held: frozenset[int], tasks: asyncio.TaskGroup) -> None:
-        """Follow the mirrors in these buckets. Returns when all of them are known."""
+    async def select(self, held: frozenset[int], tasks: asyncio.TaskGroup) -> bool:
+        """Follow the mirrors in these buckets. Returns when all of them are known: whether some are new."""
         gained, lost = held - self._selected, self._selected - held
         if not gained and not lost:
-            return
+            return False
         if held:  # also a list that a running watch may need now
             for informer in self._mirrors.values():
                 informer.select(buckets.selector(held))
@@ -69,6 +69,7 @@ class SuperWatches:
         self._selected = held
         if held:
             await self._start(tasks)
+        return bool(gained)
 
     async def _start(self, tasks: asyncio.TaskGroup) -> None:
         """Events come last: whose they are is known by the namespaces."""
@@ -96,6 +97,9 @@ class SuperWatches:
         def of_lost(_key: ObjectKey, entry: Entry | SuperPod) -> bool:
             return bool(entry.tenant) and int(api.bucket(entry.tenant)) in lost
 
+        for key, pod in self._state.pods.items():
+            if of_lost(key, pod):  # another member counts what it needs from now on
+                self._state.admission.super_pod(key, pod, None, b"")
         self._state.pods.drop(of_lost)
         for store in self._state.mirrors.values():
             store.drop(of_lost)

@@ -5,6 +5,8 @@ from functools import partial
 from kube.client import Client
 from kube.objects import ObjectKey
 from kube.resources import CONFIG_MAPS, NAMESPACES, PODS
+from syncer.admission.figures import Figures
+from syncer.admission.gangs import Gang
 from syncer.entries import Entry, TenantPod, decode_tenant_pod, entry_decoder, renewal_time
 from syncer.kinds.mirror import digest
 from syncer.runtime.store import ObjectStore
@@ -53,6 +55,14 @@ class TenantState:
         self.renewals: dict[ObjectKey, float] = {}
         """When the tokens in a super Secret are due for renewal, in epoch seconds."""
         self.nodes_in_use: dict[str, set[ObjectKey]] = {}
+        self.owner_gangs: dict[str, tuple[float, Gang | None]] = {}
+        """The gangs of owners by UID, and when they were read (reconcilers/gang_owners.py)."""
+        self.quota_told: Figures | None = None
+        """What the tenant's config map says of its quota."""
+        self.reasons: set[str] = set()
+        """Why pods of this tenant have waited, for the metrics."""
+        self.held: dict[ObjectKey, str] = {}
+        """Why pods wait, as the tenant has last been told."""
 
     def mirror_key(self, plural: str, key: ObjectKey) -> ObjectKey:
         """Where the mirror of the tenant's object is in the super cluster."""
@@ -99,6 +109,8 @@ class TenantState:
         for plural, used in self.usage.drop(key):
             self.super.down.add_after(self.request(plural, used), UNUSED_SECONDS)
         self.told.pop((PODS.plural, key), None)
+        self.held.pop(key, None)
+        self.super.admission.withdraw(self.request(PODS.plural, key))
 
     def token_found(self, key: ObjectKey, secret: Entry) -> None:
         """A super token Secret is there: plan its renewal, or its removal if its pod is not."""

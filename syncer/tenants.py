@@ -11,8 +11,9 @@ import structlog
 from kube.client import Client, Patch
 from kube.connection import Credentials, InvalidKubeconfig, load_kubeconfig
 from kube.errors import ApiError, NotFound, Unreachable
-from kube.objects import ObjectKey, decode_object, encode
+from kube.objects import Object, ObjectKey, decode_object, encode
 from kube.resources import SECRETS, Resource
+from syncer.admission.figures import Figures
 from syncer.entries import Entry, entry_decoder
 from syncer.runtime.informer import Informer
 from syncer.runtime.store import ObjectStore
@@ -31,7 +32,7 @@ class Tenants:
         self._client = client
         self.changed = asyncio.Event()
         """Set when the answer of ``wanted`` or of ``credentials`` may be another one."""
-        self._told: dict[str, tuple[int, str, str]] = {}
+        self._told: dict[str, tuple[int, str, str, Object | None]] = {}
         self._objects = ObjectStore[Entry](entry_decoder(keep_bytes=True), self._note)
         self._secrets = ObjectStore[Entry](entry_decoder(keep_bytes=False), self._note)
         self.informers = (
@@ -68,37 +69,33 @@ class Tenants:
             raise InvalidKubeconfig(f"Secret {key} has no key {api.KUBECONFIG_KEY!r}") from error
         return load_kubeconfig(data)
 
-    async def report(self, tenant: Tenant, *, syncing: bool, reason: str, message: str) -> None:
-        """Write the condition Syncing of the VirtualCluster; a failure is left to the next report."""
+    async def report(
+        self, tenant: Tenant, *, syncing: bool, reason: str, message: str, quota: Figures | None
+    ) -> None:
+        """Write the condition Syncing of the VirtualCluster and what is used of its quota.
+
+        A failure is left to the next report.
+        """
         key = ObjectKey(tenant.namespace, tenant.name)
         entry = self._objects.get(key)
         if entry is None or entry.uid != tenant.uid:
             self._told.pop(tenant.key, None)
             return
-        told = entry.version, reason, message
+        used = quota._asdict() if quota else None
+        told = entry.version, reason, message, used
         if self._told.get(tenant.key) == told:
             return
-        wanted = {
-            "type": api.Condition.SYNCING.value,
-            "status": "True" if syncing else "False",
-            "reason": reason,
-            "message": message,
-        }
-        live = decode_object(entry.raw).get("status", {}).get("conditions") or ()
-        for condition in live:
-            if condition["type"] != wanted["type"]:
-                continue
-            if all(condition.get(field) == value for field, value in wanted.items()):
-                self._told[tenant.key] = told
-                return
-            if condition["status"] == wanted["status"]:
-                wanted["lastTransitionTime"] = condition["lastTransitionTime"]
-        wanted.setdefault("lastTransitionTime", api.now())
+        status = decode_object(entry.raw).get("status", {})
+        before = next(filter(_is_syncing, status.get("conditions") or ()), None)
+        wanted = _condition(before, syncing=syncing, reason=reason, message=message)
+        if wanted == before and status.get("quota") == used:
+            self._told[tenant.key] = told
+            return
         body = {
             "apiVersion": api.API_VERSION,
             "kind": "VirtualCluster",
             "metadata": {"name": tenant.name, "namespace": tenant.namespace, "uid": tenant.uid},
-            "status": {"conditions": [wanted]},
+            "status": {"conditions": [wanted]} | ({"quota": used} if used else {}),
         }
         try:
             await self._client.patch(VIRTUAL_CLUSTERS, key, Patch.APPLY, encode(body), "status")
@@ -111,6 +108,22 @@ class Tenants:
         self, key: ObjectKey, before: Entry | None, after: Entry | None, raw: bytes, own: bool
     ) -> None:
         self.changed.set()
+
+
+def _is_syncing(condition: Object) -> bool:
+    return bool(condition["type"] == api.Condition.SYNCING)
+
+
+def _condition(before: Object | None, *, syncing: bool, reason: str, message: str) -> Object:
+    wanted = {
+        "type": api.Condition.SYNCING.value,
+        "status": "True" if syncing else "False",
+        "reason": reason,
+        "message": message,
+    }
+    same = before is not None and before["status"] == wanted["status"]
+    since = before["lastTransitionTime"] if before and same else api.now()
+    return wanted | {"lastTransitionTime": since}
 
 
 def fingerprint(tenant: Tenant, credentials_mark: str) -> str:

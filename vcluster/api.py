@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from hashlib import sha256
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -47,8 +48,20 @@ SERVICE_ACCOUNT_ANNOTATION = f"{PREFIX}service-account"
 """On super pods: the tenant's name of the service account, for the downward API."""
 SCHEDULING_GATES_ANNOTATION = f"{PREFIX}scheduling-gates"
 """On super pods: which scheduling gates came from the tenant; others belong to the super cluster."""
+GANG_MARK_ANNOTATION = f"{PREFIX}gang-id"
+"""On super pods: the gang that the tenant's pod belongs to, and its size."""
+DEVICES_ANNOTATION = f"{PREFIX}devices"
+"""On super pods: the extended resources that the pod asks for, white-space separated."""
+GANG_ANNOTATION = f"{PREFIX}gang"
+"""A tenant puts it on pods that go down together: any name."""
+GANG_SIZE_ANNOTATION = f"{PREFIX}gang-size"
+"""Beside GANG_ANNOTATION: how many pods the gang takes to begin."""
+TENANT_KEYS = frozenset({GANG_ANNOTATION, GANG_SIZE_ANNOTATION})
+"""The keys under our prefix that a tenant may use."""
 EXPIRES_ANNOTATION = f"{PREFIX}expires"
 """On super token Secrets: when the token must be renewed (RFC 3339)."""
+NODE_AGENT_ANNOTATION = f"{PREFIX}node-agent"
+"""On super nodes whose agent is not at the node's own address and the usual port: ``host:port``."""
 OWNER_NAMESPACE_ANNOTATION = f"{PREFIX}virtualcluster-namespace"
 OWNER_NAME_ANNOTATION = f"{PREFIX}virtualcluster-name"
 OWNER_UID_ANNOTATION = f"{PREFIX}virtualcluster-uid"
@@ -66,6 +79,37 @@ ADMIN_USER, ADMIN_GROUP = "virtualcluster:admin", "virtualcluster:admins"
 SYNCER_USER, SYNCER_GROUP = "virtualcluster:syncer", "virtualcluster:syncers"
 CONTROLLER_MANAGER_USER = "system:kube-controller-manager"
 KUBELET_CLIENT_USER = "kube-apiserver-kubelet-client"
+
+MANAGED_BY_LABEL, MANAGED_BY = "app.kubernetes.io/managed-by", "virtualcluster"
+"""On what the operator installs into a tenant as an ordinary workload, and may remove again."""
+
+DNS_INDEX = 10
+"""Which address of its service range a tenant's DNS has: the tenth, by custom."""
+DNS_IMAGE = "coredns/coredns:1.15.0"
+
+CONTROL_PLANE_TAINTS = (
+    "node-role.kubernetes.io/control-plane",
+    "node-role.kubernetes.io/master",
+)
+"""The taints of nodes that run the super cluster itself."""
+
+REFUSED_CONDITION = f"{PREFIX}Refused"
+"""On a tenant's pod that may not run in the super cluster: why."""
+
+# What a node agent is told of a tenant: the ConfigMap of the root namespace with the authorities that
+# sign the tenant's client certificates, PEM. Public, so that no agent needs to read a Secret.
+CLIENT_CA_CONFIG_MAP = "virtualcluster-client-ca"
+CLIENT_CA_KEY = "ca.crt"
+CLIENT_CA_COMPONENT = "client-ca"
+
+NODE_AGENT_PORT = 10550
+NODE_AGENT_ADDRESS_TYPE = "NodeAgent"
+"""Among a virtual node's addresses: where its agent is, if not at the node's own."""
+
+QUOTA_CONFIG_MAP = "virtualcluster-quota"
+"""In a tenant's ``kube-system``: what it uses of its quota. Written by the syncer."""
+STORAGE_CLASS_QUOTA_SUFFIX = ".storageclass.storage.k8s.io/"
+"""In a key of a quota: between a storage class and what is limited of it."""
 
 ROOT_CA_CONFIG_MAP = "kube-root-ca.crt"
 MIRRORED_ROOT_CA_CONFIG_MAP = "virtualcluster-root-ca.crt"
@@ -93,8 +137,32 @@ class Condition(StrEnum):
     DATASTORE_READY = "DatastoreReady"
     CONTROL_PLANE_READY = "ControlPlaneReady"
     BOOTSTRAPPED = "Bootstrapped"
+    DNS_INSTALLED = "DNSInstalled"
     SYNCING = "Syncing"
     """Written by the syncer: its session with this tenant runs."""
+
+
+class ResourceRule(msgspec.Struct, frozen=True, rename="camel"):
+    """What containers must say of their requests or limits, by the names of resources."""
+
+    required: tuple[str, ...] = ()
+    defaults: Mapping[str, str] = {}
+    """Given to containers that say nothing."""
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What a tenant's pods may do, as in ``status.effective.policy``; the defaults are safe."""
+
+    pod_security: str = "baseline"
+    """The Pod Security Standard: privileged, baseline or restricted."""
+    registries: tuple[str, ...] = ()
+    """Where images may come from: a registry, or a path in one; empty: from anywhere."""
+    denied_taints: tuple[str, ...] = CONTROL_PLANE_TAINTS
+    """The keys of taints that no pod may tolerate."""
+    requests: ResourceRule = ResourceRule()
+    limits: ResourceRule = ResourceRule()
+    active_deadline_seconds: int | None = None
+    """How long a pod may run at most, and does if it does not say how long."""
 
 
 class Tenant(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,10 +173,16 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     namespace: str
     uid: str
     service_cidr: str = ""
+    api_server_port: int = 0
+    """0 while it is not known."""
     weight: int = 1
     nodes_mode: str = "all"
     node_selector: Mapping[str, str] = {}
-    pod_security: str = "baseline"
+    runtime_class: str = ""
+    """All pods run with this RuntimeClass; empty: with the one that they name."""
+    policy: Policy = Policy()
+    quota: Mapping[str, str] = {}
+    """What all its super namespaces may hold together, by the keys of ResourceQuota."""
 
     @property
     def bucket(self) -> str:
@@ -122,14 +196,15 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def dns_address(self) -> str:
-        """The address reserved for ``kube-system/kube-dns``: the tenth of the range, by custom."""
-        return service_address(self.service_cidr, 10)
+        """The address reserved for ``kube-system/kube-dns``."""
+        return service_address(self.service_cidr, DNS_INDEX)
 
     @classmethod
     def from_object(cls, virtual_cluster: Mapping[str, Any]) -> "Tenant":
         """The tenant that a VirtualCluster object with a filled status describes.
 
-        Raises KeyError while the operator has not given it a key and a service range.
+        Raises KeyError while the operator has not given it a key and a service range,
+        msgspec.ValidationError for a policy that is none.
         """
         metadata, status = virtual_cluster["metadata"], virtual_cluster["status"]
         spec = virtual_cluster.get("spec", {})
@@ -137,16 +212,20 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
         nodes = effective.get("nodes") or spec.get("nodes", {})
         policy = effective.get("policy") or spec.get("policy", {})
         scheduling = effective.get("scheduling") or spec.get("scheduling", {})
+        quota = effective.get("quota") or spec.get("quota", {})
         return cls(
             key=status["tenantKey"],
             name=metadata["name"],
             namespace=metadata["namespace"],
             uid=metadata["uid"],
             service_cidr=status["serviceCIDR"],
+            api_server_port=urlsplit(status.get("endpoint", "")).port or 0,
             weight=scheduling.get("weight", 1),
             nodes_mode=nodes.get("mode", "all"),
             node_selector=nodes.get("selector", {}),
-            pod_security=policy.get("podSecurity", "baseline"),
+            runtime_class=scheduling.get("runtimeClassName", ""),
+            policy=msgspec.convert(policy, Policy),
+            quota={key: str(value) for key, value in (quota.get("hard") or {}).items()},
         )
 
 

@@ -39,10 +39,10 @@ _READ = _ReadBuffer()
 class Channel(asyncio.BufferedProtocol):
     """Carries bytes both ways. All methods are of the loop's thread."""
 
-    def __init__(self, context: ssl.SSLContext, host: str, receiver: Receiver) -> None:
+    def __init__(self, context: ssl.SSLContext, name: str, receiver: Receiver) -> None:
         self._receiver = receiver
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._open = False

@@ -36,12 +36,13 @@ class Connection:
         self.streams = Streams(self._write, self._on_change)
         self.closed_because = ""
 
-    async def open(self, host: str, port: int, context: ssl.SSLContext) -> None:
+    async def open(self, host: str, port: int, context: ssl.SSLContext, name: str) -> None:
         """Connect, and wait until the server has said how many streams it takes.
 
-        Raises Unreachable and NotHttp2. The caller bounds the time.
+        ``name`` is what the server's certificate must be for. Raises Unreachable and NotHttp2. The
+        caller bounds the time.
         """
-        channel = self._channel = Channel(context, host, self)
+        channel = self._channel = Channel(context, name, self)
         try:
             await self._loop.create_connection(lambda: channel, host, port)
             await self._opened

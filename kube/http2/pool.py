@@ -24,6 +24,7 @@ class Pool:
     ) -> None:
         address = urlsplit(credentials.server)
         self._host, self._port = address.hostname or "", address.port or 443
+        self._name = credentials.name or self._host
         self._context = context
         self._context.set_alpn_protocols(["h2", "http/1.1"])
         self._ping_seconds = ping_seconds
@@ -105,7 +106,7 @@ class Pool:
         failure: Unreachable | NotHttp2 | None = None
         try:
             connection = Connection(self._changed, self._ping_seconds)
-            await connection.open(self._host, self._port, self._context)
+            await connection.open(self._host, self._port, self._context, self._name)
             self._connections.append(connection)
             if self._drained:
                 connection.close()

@@ -7,7 +7,7 @@ from syncer.kinds.configuration import CONFIG_MAP, SECRET
 from syncer.kinds.endpoint_slice import endpoint_slice_kind
 from syncer.kinds.mirror import DownwardKind, UpwardKind
 from syncer.kinds.namespace import NAMESPACE
-from syncer.kinds.network_policy import NETWORK_POLICY
+from syncer.kinds.network_policy import Ranges, network_policy_kind
 from syncer.kinds.node import NODE
 from syncer.kinds.persistent_volume import PERSISTENT_VOLUME
 from syncer.kinds.persistent_volume_claim import PERSISTENT_VOLUME_CLAIM
@@ -20,7 +20,6 @@ DOWNWARD: tuple[DownwardKind, ...] = (
     CONFIG_MAP,
     SECRET,
     PERSISTENT_VOLUME_CLAIM,
-    NETWORK_POLICY,
     POD_DISRUPTION_BUDGET,
 )
 """All that need no configuration; ``downward_kinds`` has the rest as well."""
@@ -34,9 +33,19 @@ UPWARD: tuple[UpwardKind, ...] = (
 )
 
 
-def downward_kinds(denied_cidrs: Sequence[str]) -> tuple[DownwardKind, ...]:
-    """Every kind that goes down; endpoints may not point into ``denied_cidrs``.
+def downward_kinds(
+    denied_cidrs: Sequence[str], pod_cidrs: Sequence[str] = (), gateway_address: str = ""
+) -> tuple[DownwardKind, ...]:
+    """Every kind that goes down; endpoints and network policies may not name ``denied_cidrs``,
+    policies no ``pod_cidrs`` either.
+
+    But they may to the tenant's own API server, which pods reach at ``gateway_address``.
 
     Raises ValueError for what is no range.
     """
-    return (*DOWNWARD, endpoint_slice_kind(denied_cidrs))
+    ranges = Ranges.parse(pod_cidrs, denied_cidrs, gateway_address)
+    return (
+        *DOWNWARD,
+        endpoint_slice_kind(denied_cidrs, gateway_address),
+        network_policy_kind(ranges),
+    )

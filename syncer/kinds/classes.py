@@ -30,18 +30,25 @@ def public_kind(
     """
 
     def to_tenant(source: Object, _: Tenant) -> Object | None:
-        return _shown(source, resource, hidden) if _is_public(source) else None
+        return _shown(source, resource, hidden) if is_offered(resource, source) else None
 
     def class_digest(source: Object) -> str:
-        return digest([_is_public(source), _shown(source, resource, hidden)])
+        return digest([is_offered(resource, source), _shown(source, resource, hidden)])
 
     return UpwardKind(
         resource=resource, to_tenant=to_tenant, patch=_patch(immutable), digest=class_digest
     )
 
 
-def _is_public(source: Object) -> bool:
+def is_offered(resource: Resource, source: Object) -> bool:
+    """The provider has marked the class as public, and pods of it can harm no other tenant.
+
+    The scheduler's preemption knows no tenants: a class whose pods preempt is never offered
+    (docs/decisions/0009).
+    """
     metadata = source["metadata"]
+    if resource is PRIORITY_CLASSES and source.get("preemptionPolicy") != "Never":
+        return False
     labels = metadata.get("labels") or {}
     return labels.get(api.PUBLIC_LABEL) == "true" and not metadata["name"].startswith(SYSTEM_PREFIX)
 

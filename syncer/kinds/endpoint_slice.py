@@ -29,21 +29,22 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
-def endpoint_slice_kind(denied: Sequence[str] = ()) -> DownwardKind:
+def endpoint_slice_kind(denied: Sequence[str] = (), gateway: str = "") -> DownwardKind:
     """The kind, for a super cluster whose own address ranges (CIDRs) are ``denied`` to endpoints.
 
-    Raises ValueError for what is no range.
+    ``gateway`` is the address at which pods reach API servers: of its ports, a tenant's endpoints
+    may have that of the tenant's own. Raises ValueError for what is no range.
     """
     networks = tuple(ipaddress.ip_network(cidr) for cidr in denied)
     return DownwardKind(
         resource=ENDPOINT_SLICES,
-        to_super=functools.partial(to_super, denied=networks),
+        to_super=functools.partial(to_super, denied=networks, gateway=gateway),
         patch=patch,
     )
 
 
 def to_super(
-    endpoint_slice: Object, tenant: Tenant, denied: Sequence[Network] = ()
+    endpoint_slice: Object, tenant: Tenant, denied: Sequence[Network] = (), gateway: str = ""
 ) -> Object | None:
     """The super slice for a tenant's slice; None for those that the super cluster makes itself."""
     labels = endpoint_slice["metadata"].get("labels") or {}
@@ -58,7 +59,8 @@ def to_super(
         **body(endpoint_slice),
     }
     if endpoints := endpoint_slice.get("endpoints"):
-        refuse_addresses(endpoints, denied)
+        if not _leads_to_own_api_server(endpoint_slice, tenant, gateway):
+            refuse_addresses(endpoints, denied)
         wanted["endpoints"] = [_endpoint_to_super(endpoint, tenant) for endpoint in endpoints]
     return with_digest(wanted)
 
@@ -68,6 +70,21 @@ def patch(live: Object, wanted: Object) -> Object | None:
     if live.get("addressType") != wanted.get("addressType"):
         raise Recreate("addressType")
     return object_patch(live, wanted)
+
+
+def _leads_to_own_api_server(endpoint_slice: Object, tenant: Tenant, gateway: str) -> bool:
+    """Whether all that the slice leads to is the tenant's API server."""
+    addresses = {
+        address
+        for endpoint in endpoint_slice["endpoints"]
+        for address in endpoint.get("addresses") or ()
+    }
+    # A slice without ports means all ports.
+    ports = [
+        (port.get("port"), port.get("protocol", "TCP"))
+        for port in endpoint_slice.get("ports") or [{}]
+    ]
+    return addresses == {gateway} and set(ports) == {(tenant.api_server_port, "TCP")}
 
 
 def refuse_addresses(endpoints: Sequence[Object], denied: Sequence[Network]) -> None:

@@ -146,7 +146,7 @@ def super_metadata(
 def refuse_reserved(field: str, keys: Iterable[str]) -> None:
     """Raise Refused if a tenant uses a label or annotation key under our prefix."""
     for key in keys:
-        if key.startswith(api.PREFIX):
+        if key.startswith(api.PREFIX) and key not in api.TENANT_KEYS:
             raise Refused(
                 field, "ReservedKey", f"{key!r} is reserved: keys under {api.PREFIX} mark mirrors"
             )

@@ -36,7 +36,7 @@ def to_super(namespace: Object, tenant: Tenant) -> Object:
     metadata["labels"] |= {
         api.NAMESPACE_LABEL: name,
         f"{POD_SECURITY_PREFIX}enforce": stricter(
-            labels.get(f"{POD_SECURITY_PREFIX}enforce", "privileged"), tenant.pod_security
+            labels.get(f"{POD_SECURITY_PREFIX}enforce", "privileged"), tenant.policy.pod_security
         ),
         f"{POD_SECURITY_PREFIX}enforce-version": "latest",
     }

@@ -15,6 +15,7 @@ from syncer.kinds.mirror import (
     metadata_patch,
     tenant_metadata,
 )
+from vcluster import api
 from vcluster.api import Tenant
 
 # They tell what other tenants run on the node. (config: of the node's own kubelet.)
@@ -48,7 +49,7 @@ def patch(live: Object, wanted: Object) -> list[Write]:
 
 
 def node_digest(node: Object) -> str:
-    """Of what tenants are shown: heartbeats, pulled images and annotations leave it alone."""
+    """Of what tenants are shown: heartbeats, pulled images and others' annotations leave it alone."""
     return digest(_shown(node))
 
 
@@ -65,9 +66,26 @@ def _shown(node: Object) -> Object:
         for field, value in (node.get("status") or {}).items()
         if field not in HIDDEN_STATUS
     }
+    status |= _node_agent(node, status)
     if conditions := status.get("conditions"):
         status["conditions"] = [_without_heartbeat(condition) for condition in conditions]
     return shown | {"status": status}
+
+
+def _node_agent(node: Object, status: Object) -> Object:
+    """Where tenants' API servers find the node's agent: never the kubelet itself.
+
+    By the provider's annotation, else at the node's own address and the usual port.
+    """
+    annotations = node["metadata"].get("annotations") or {}
+    host, _, port = annotations.get(api.NODE_AGENT_ANNOTATION, "").rpartition(":")
+    endpoint = {"Port": int(port) if port.isdecimal() else api.NODE_AGENT_PORT}
+    endpoints = status.get("daemonEndpoints") or {}
+    told: Object = {"daemonEndpoints": endpoints | {"kubeletEndpoint": endpoint}}
+    if host:
+        own = {"type": api.NODE_AGENT_ADDRESS_TYPE, "address": host.strip("[]")}
+        told["addresses"] = [*(status.get("addresses") or ()), own]
+    return told
 
 
 def _without_heartbeat(condition: dict[str, Any]) -> Object:

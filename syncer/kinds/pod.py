@@ -19,6 +19,7 @@ from vcluster.api import Tenant
 
 RESOURCE = PODS
 CLUSTER_DOMAIN = "cluster.local"
+LONGEST_LABEL, LONGEST_HOSTNAME = 63, 64
 MAX_SERVERS, MAX_SEARCHES, MAX_SEARCH_CHARACTERS = 3, 32, 2048
 
 # Belong to the tenant's own control plane, or name things that only exist there.
@@ -26,6 +27,7 @@ TENANT_ONLY = (
     "nodeName",  # becomes a required node affinity
     "serviceAccount",  # deprecated twin of serviceAccountName
     "serviceAccountName",  # super pods run as "default"; the tenant's token comes from a Secret
+    "schedulingGroup",  # the syncer sees to gangs (docs/decisions/0009)
     "schedulerName",  # a scheduler that a tenant names does not exist in the super cluster
     "priority",  # computed from the class, by the super cluster's own admission
     "preemptionPolicy",  # likewise
@@ -48,7 +50,8 @@ def to_super(pod: Object, tenant: Tenant, offers: Offers) -> Object:
         del wanted["priorityClassName"]
         if class_name in offers.priority_classes:
             wanted["priorityClassName"] = class_name
-    refuse_runtime_class(spec.get("runtimeClassName"), offers)
+    if (runtime_class := spec.get("runtimeClassName")) != tenant.runtime_class:
+        refuse_runtime_class(runtime_class, offers)
     for kind in ("initContainers", "containers"):
         if kind in spec:
             wanted[kind] = [container(item, tenant) for item in spec[kind]]
@@ -62,6 +65,9 @@ def to_super(pod: Object, tenant: Tenant, offers: Offers) -> Object:
         wanted["affinity"] = placed
     if spread := spec.get("topologySpreadConstraints"):
         wanted["topologySpreadConstraints"] = [without_merged_keys(item, labels) for item in spread]
+    if own_name := full_hostname(spec, namespace, metadata["name"]):
+        del wanted["setHostnameAsFQDN"]
+        wanted["hostnameOverride"] = own_name
     wanted |= dns(spec, namespace, tenant)
     wanted |= {"serviceAccountName": "default", "automountServiceAccountToken": False}
     marked = pod_metadata(pod, tenant)
@@ -86,6 +92,21 @@ def pod_metadata(pod: Object, tenant: Tenant) -> Object:
         if key not in NODE_LABELS
     }
     return super_metadata(pod | {"metadata": metadata | {"labels": labels}}, tenant)
+
+
+def full_hostname(spec: Object, namespace: str, name: str) -> str:
+    """The tenant's full name of a pod that wants it as its hostname; empty if it does not.
+
+    The node would make it of the super namespace. One that is too long for a hostname is left to the
+    node, which says so. A pod that only has a subdomain keeps its short hostname: what follows it in
+    ``/etc/hosts`` is the node's affair, and the tenant's DNS knows that name too.
+    """
+    subdomain = spec.get("subdomain")
+    if not subdomain or not spec.get("setHostnameAsFQDN") or spec.get("hostNetwork"):
+        return ""
+    hostname = spec.get("hostname") or name[:LONGEST_LABEL].rstrip("-.")
+    full = f"{hostname}.{subdomain}.{namespace}.svc.{CLUSTER_DOMAIN}"
+    return full if len(full) <= LONGEST_HOSTNAME else ""
 
 
 def pod_marks(pod: Object) -> dict[str, str]:

@@ -1,16 +1,20 @@
 """From the tenant to the super cluster, generic over kinds: a kind adds only its translation."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import structlog
 
 from kube.client import Patch
-from kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
+from kube.errors import AlreadyExists, ApiError, Conflict, Forbidden, Invalid, NotFound
 from kube.objects import Object, ObjectKey, decode_head, decode_object, encode
-from kube.resources import NAMESPACES, PODS, SERVICE_ACCOUNTS, Resource
+from kube.resources import NAMESPACES, NETWORK_POLICIES, PODS, SERVICE_ACCOUNTS, Resource
+from syncer.admission.ledger import Item, describe
+from syncer.admission.object_usage import object_usage
 from syncer.entries import Entry
 from syncer.kinds.mirror import DownwardKind, Recreate, Refused
 from syncer.kinds.pod_volumes import references
+from syncer.reconcilers.isolation import Isolation
 from syncer.reconcilers.messages import tell
 from syncer.runtime.workqueue import Request
 from syncer.super_state import SuperState
@@ -29,14 +33,22 @@ class Waiting(Exception):
         self.key = key
 
 
+class OverQuota(Exception):
+    """The tenant's quota has no room for the object; it is asked for again when there is."""
+
+
 class DownwardReconciler:
     """Closes the gap for one object of one tenant, from whatever state both sides are in."""
 
     def __init__(
-        self, super_state: SuperState, pods: Callable[[TenantState, ObjectKey], Awaitable[None]]
+        self,
+        super_state: SuperState,
+        pods: Callable[[TenantState, ObjectKey], Awaitable[None]],
+        isolation: Isolation,
     ) -> None:
         self._super = super_state
         self._pods = pods
+        self._isolation = isolation
 
     async def reconcile(self, request: Request) -> None:
         """Raises what may pass with time; what the tenant must change is told to the tenant."""
@@ -48,10 +60,19 @@ class DownwardReconciler:
         try:
             if kind is None:
                 await self._pods(state, key)
+            elif kind.resource is NAMESPACES:
+                await self._mirror(state, kind, key)
+                await self._isolation.reconcile(state, key.name)
+            elif kind.resource is NETWORK_POLICIES:
+                await self._isolation.reconcile(state, key.namespace)
+                await self._mirror(state, kind, key)
+                await self._isolation.reconcile(state, key.namespace)
             else:
                 await self._mirror(state, kind, key)
         except Waiting as waiting:
             state.usage.wait(waiting.kind, waiting.key, request)
+        except OverQuota:
+            state.usage.settle(request)
         else:
             state.usage.settle(request)
 
@@ -75,18 +96,52 @@ class DownwardReconciler:
         if wanted is None or source is None:
             await self._remove(state, kind.resource, key, mirror_key, mirror)
         elif mirror is None:
-            await self._create(state, kind, key, source, mirror_key, wanted)
-            state.lost.discard(state.request(plural, key))
+            async with self._within_quota(state, kind.resource, key, mirror_key, source, wanted):
+                await self._create(state, kind, key, source, mirror_key, wanted)
+                state.lost.discard(state.request(plural, key))
         elif not _ours(mirror, state, key):
             await self._foreign(state, kind.resource, key, source.uid, mirror_key)
         elif mirror.source_uid != source.uid:
             await self._replaced(state, kind.resource, key, mirror_key, mirror)
         else:
             try:
-                await self._update(state, kind, mirror_key, mirror, wanted)
+                async with self._within_quota(
+                    state, kind.resource, key, mirror_key, source, wanted
+                ):
+                    await self._update(state, kind, mirror_key, mirror, wanted)
             except (Forbidden, Invalid) as error:
                 await tell(state, kind.resource, key, source.uid, "FailedMirror", error.message)
                 raise
+
+    @asynccontextmanager
+    async def _within_quota(
+        self,
+        state: TenantState,
+        resource: Resource,
+        key: ObjectKey,
+        mirror_key: ObjectKey,
+        source: Entry,
+        wanted: Object,
+    ) -> AsyncIterator[None]:
+        """Reserve what the mirror will count for. Raises OverQuota, when the tenant has been told."""
+        admission, tenant = self._super.admission, state.tenant.key
+        if tenant not in admission.ledgers:
+            yield
+            return
+        item = Item(resource.plural, mirror_key)
+        usage = object_usage(resource, wanted)
+        short = admission.claim(state.request(resource.plural, key), item, usage)
+        if short is not None:
+            message = f"waits for quota: {describe(short)}"
+            await tell(state, resource, key, source.uid, "QuotaExceeded", message)
+            raise OverQuota
+        try:
+            yield
+        except ApiError as error:
+            if error.status < 500:
+                admission.settle(tenant, item)
+            raise  # else it may have been done: what is reserved stays so until that is known
+        admission.settle(tenant, item)
 
     async def _wanted(
         self,
@@ -223,8 +278,12 @@ class DownwardReconciler:
         mirror: Entry | None,
     ) -> None:
         state.told.pop((resource.plural, key), None)
-        state.lost.discard(state.request(resource.plural, key))
-        deleted = state.deleted.pop(state.request(resource.plural, key), "")
+        request = state.request(resource.plural, key)
+        state.lost.discard(request)
+        deleted = state.deleted.pop(request, "")
+        if mirror is None:
+            self._super.admission.unclaim(request)
+            self._super.admission.settle(state.tenant.key, Item(resource.plural, mirror_key))
         if mirror is None or not _ours(mirror, state, key) or mirror.deleting:
             return
         if deleted != mirror.source_uid and await self._still_there(state, resource, key, mirror):

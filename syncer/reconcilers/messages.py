@@ -3,10 +3,13 @@
 from datetime import UTC, datetime
 from hashlib import blake2b
 
-from kube.errors import AlreadyExists, ApiError
-from kube.objects import ObjectKey, encode
-from kube.resources import EVENTS, Resource
+from kube.client import Patch
+from kube.errors import AlreadyExists, ApiError, Conflict, Invalid, NotFound
+from kube.objects import Object, ObjectKey, encode
+from kube.resources import EVENTS, PODS, Resource
+from syncer import metrics
 from syncer.tenant_state import TenantState
+from vcluster import api
 from vcluster.api import super_namespace
 
 COMPONENT = "virtualcluster"
@@ -20,9 +23,7 @@ async def tell(
     Names of super namespaces become the tenant's. A tenant that refuses the Event (its namespace is
     terminating, its quota is full) is not asked again.
     """
-    if key.namespace:
-        message = message.replace(super_namespace(state.tenant.key, key.namespace), key.namespace)
-    message = message.replace(state.tenant.key, state.tenant.name)[:1000]
+    message = _in_tenants_words(state, key, message)
     if state.told.get((resource.plural, key)) == message:
         return
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -56,3 +57,50 @@ async def tell(
         if error.status not in (403, 404, 422):
             raise
     state.told[resource.plural, key] = message
+    metrics.REFUSED.labels(reason).inc()
+
+
+async def refuse(
+    state: TenantState, key: ObjectKey, pod: Object, reason: str, message: str
+) -> None:
+    """Tell the tenant that the pod may not run, by an Event and by the condition Refused."""
+    await tell(state, PODS, key, pod["metadata"]["uid"], reason, message)
+    condition = {
+        "type": api.REFUSED_CONDITION,
+        "status": "True",
+        "reason": reason,
+        "message": _in_tenants_words(state, key, message),
+    }
+    before = _refused_condition(pod)
+    if any(before.get(field) != value for field, value in condition.items()):
+        await _write_condition(state, key, pod, condition | {"lastTransitionTime": api.now()})
+
+
+async def no_longer_refused(state: TenantState, key: ObjectKey, pod: Object) -> None:
+    """Take back what ``refuse`` has said in the pod's status, if it has."""
+    if _refused_condition(pod):
+        gone = {"type": api.REFUSED_CONDITION, "$patch": "delete"}
+        await _write_condition(state, key, pod, gone)
+        state.told.pop((PODS.plural, key), None)
+
+
+def _refused_condition(pod: Object) -> Object:
+    conditions: list[Object] = pod.get("status", {}).get("conditions") or []
+    return next((item for item in conditions if item["type"] == api.REFUSED_CONDITION), {})
+
+
+async def _write_condition(
+    state: TenantState, key: ObjectKey, pod: Object, condition: Object
+) -> None:
+    body = {"metadata": {"uid": pod["metadata"]["uid"]}, "status": {"conditions": [condition]}}
+    try:
+        await state.client.patch(PODS, key, Patch.STRATEGIC, encode(body), "status")
+    except (NotFound, Conflict, Invalid):
+        pass  # gone, or another one of the same name
+
+
+def _in_tenants_words(state: TenantState, key: ObjectKey, message: str) -> str:
+    """The message without a name of the super cluster."""
+    if key.namespace:
+        message = message.replace(super_namespace(state.tenant.key, key.namespace), key.namespace)
+    return message.replace(state.tenant.key, state.tenant.name)[:1000]

@@ -2,18 +2,20 @@
 
 import structlog
 
-from kube.client import Patch
 from kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
 from kube.objects import Object, ObjectKey, decode_object, encode
 from kube.resources import PODS
+from syncer.admission.candidates import Candidate
 from syncer.entries import SuperPod, TenantPod
 from syncer.kinds.mirror import Refused
-from syncer.kinds.pod import mutable_digest, pod_marks, to_super
-from syncer.kinds.pod_update import patches
+from syncer.kinds.pod import mutable_digest, to_super
+from syncer.kinds.pod_policy import admitted
 from syncer.kinds.pod_volumes import references
 from syncer.reconcilers import tokens
 from syncer.reconcilers.downward import Waiting, require_namespace
-from syncer.reconcilers.messages import tell
+from syncer.reconcilers.messages import no_longer_refused, refuse, tell
+from syncer.reconcilers.pod_admission import PodAdmission
+from syncer.reconcilers.pod_changes import PodChanges
 from syncer.super_state import SuperState
 from syncer.tenant_state import TenantState
 from vcluster import api
@@ -26,6 +28,8 @@ class PodDownward:
 
     def __init__(self, super_state: SuperState) -> None:
         self._super = super_state
+        self._admission = PodAdmission(super_state)
+        self._changes = PodChanges(super_state, self._admission)
 
     async def reconcile(self, state: TenantState, key: ObjectKey) -> None:
         """Bring the super pod to what the tenant's pod says."""
@@ -67,13 +71,15 @@ class PodDownward:
             return
         await self._forget_predecessor(state, key, source.uid)
         try:
-            wanted = to_super(pod, state.tenant, self._super.offers)
+            wanted = admitted(to_super(pod, state.tenant, self._super.offers), state.tenant)
+            candidate = await self._admission.candidate(state, key, mirror_key, pod, wanted)
         except Refused as refused:
             state.usage.record(key, ())
-            await tell(state, PODS, key, source.uid, refused.reason, str(refused))
+            # Looked at again when it, the tenant's policy or what is offered changes.
+            await refuse(state, key, pod, refused.reason, str(refused))
             return
         state.usage.record(key, references(pod))
-        await self._send(state, key, mirror_key, source, pod, wanted)
+        await self._send(state, key, mirror_key, source, pod, wanted, candidate)
 
     async def _forget_predecessor(self, state: TenantState, key: ObjectKey, uid: str) -> None:
         """Tokens of a pod that had the same name: nothing else comes by when it is replaced."""
@@ -90,11 +96,18 @@ class PodDownward:
         source: TenantPod,
         pod: Object,
         wanted: Object,
+        candidate: Candidate | None,
     ) -> None:
+        # The members of a gang have all that they need before any of them goes down.
+        gang = candidate is not None and candidate.gang is not None
         try:
             require_namespace(self._super, state, key.namespace)
             await self._require_references(state, key, source.uid)
+            if candidate and not gang and not await self._admission.admit(state, key, candidate):
+                return
             await tokens.provide(self._super, state, pod)
+            if candidate and gang and not await self._admission.admit(state, key, candidate):
+                return
             answer = await self._super.client.create(PODS, mirror_key, encode(wanted))
         except AlreadyExists:
             if not await self._in_the_way(state, key, mirror_key, source):
@@ -106,9 +119,11 @@ class PodDownward:
             raise
         except (Forbidden, Invalid) as error:
             if "service account" not in error.message:  # a new namespace: it comes in a moment
-                await tell(state, PODS, key, source.uid, "FailedMirror", error.message)
+                await refuse(state, key, pod, "FailedMirror", error.message)
+                self._super.admission.withdraw(state.request(PODS.plural, key))
             raise
         self._super.pods.put(answer)
+        await no_longer_refused(state, key, pod)
         if pod["spec"].get("ephemeralContainers"):
             self._super.down.add(state.request(PODS.plural, key))  # they only come in an update
         else:
@@ -129,6 +144,7 @@ class PodDownward:
             f"metadata.name: {key.name!r} is taken in the super cluster by a pod that is not yours"
         )
         await tell(state, PODS, key, source.uid, "NameTaken", message)
+        self._super.admission.withdraw(state.request(PODS.plural, key))
         return True
 
     async def _require_references(self, state: TenantState, key: ObjectKey, uid: str) -> None:
@@ -171,63 +187,16 @@ class PodDownward:
         state.usage.record(key, references(pod))
         await tokens.provide(self._super, state, pod)  # usually there: no call then
         if source.gated:
-            await self._readiness(mirror_key, pod)
+            await self._changes.readiness(mirror_key, pod)
         try:
             wanted = mutable_digest(pod, state.tenant)
             if wanted != mirror.digest:
                 await self._require_references(state, key, source.uid)
-                await self._patch(state, key, mirror_key, source, pod, wanted)
+                await self._changes.patch(state, key, mirror_key, source, pod, wanted)
         except Refused as refused:
             await tell(state, PODS, key, source.uid, refused.reason, str(refused))
             return
         source.synced = source.mutable
-
-    async def _patch(
-        self,
-        state: TenantState,
-        key: ObjectKey,
-        mirror_key: ObjectKey,
-        source: TenantPod,
-        pod: Object,
-        digest: str,
-    ) -> None:
-        live = decode_object(await self._super.client.get(PODS, mirror_key))
-        marks = {api.DIGEST_ANNOTATION: digest, **pod_marks(pod)}
-        refused: Forbidden | Invalid | None = None
-        for patch in patches(live, pod, state.tenant, self._super.offers):
-            body = patch.body
-            if not patch.subresource and refused is None:
-                annotations = body["metadata"].get("annotations", {}) | marks
-                body = body | {"metadata": body["metadata"] | {"annotations": annotations}}
-            try:
-                answer = await self._super.client.patch(
-                    PODS, mirror_key, Patch.STRATEGIC, encode(body), patch.subresource
-                )
-            except (Forbidden, Invalid) as error:
-                # One refused part (a debug container, say) must not hold back the others.
-                await tell(state, PODS, key, source.uid, "FailedMirror", error.message)
-                refused = error
-            else:
-                self._super.pods.put(answer)
-        if refused is not None:
-            raise refused
-
-    async def _readiness(self, mirror_key: ObjectKey, pod: Object) -> None:
-        """Declared readiness gates are the tenant's to set; the kubelet must see them."""
-        gates = {gate["conditionType"] for gate in pod["spec"].get("readinessGates") or ()}
-        own = [
-            condition
-            for condition in pod.get("status", {}).get("conditions") or ()
-            if condition["type"] in gates
-        ]
-        live = decode_object(await self._super.client.get(PODS, mirror_key))
-        there = live.get("status", {}).get("conditions") or ()
-        shown = {condition["type"]: condition.get("status") for condition in there}
-        if any(shown.get(condition["type"]) != condition.get("status") for condition in own):
-            body = {"metadata": {"uid": live["metadata"]["uid"]}, "status": {"conditions": own}}
-            await self._super.client.patch(
-                PODS, mirror_key, Patch.STRATEGIC, encode(body), "status"
-            )
 
     async def _terminate(
         self,
@@ -258,6 +227,9 @@ class PodDownward:
         request = state.request(PODS.plural, key)
         uid = state.deleted.get(request, "")
         if mirror is None:
+            if self._super.admission.in_doubt(request) and await self._has_come(mirror_key):
+                self._super.down.add(request)
+                return
             if uid:
                 await tokens.remove_of_pod(self._super, state, key.namespace, uid)
             if state.pods.get(key) is None:  # else one of the same name has come meanwhile
@@ -272,6 +244,13 @@ class PodDownward:
         # It was forced away, or never ran: the kubelet still gives it the time that its spec says.
         state.deleted[request] = mirror.source_uid
         await self._delete(mirror_key, mirror, None)
+
+    async def _has_come(self, mirror_key: ObjectKey) -> bool:
+        """The answer to its creation was lost: the super pod is there nevertheless."""
+        try:
+            return self._super.pods.put(await self._super.client.get(PODS, mirror_key)) is not None
+        except NotFound:
+            return False
 
     async def _still_there(self, state: TenantState, key: ObjectKey, mirror: SuperPod) -> bool:
         """Nobody saw the tenant's pod being deleted: absence from a cache is no proof, so look."""

@@ -45,6 +45,7 @@ class Informer:
         *,
         namespace: str = "",
         label_selector: str = "",
+        field_selector: str = "",
         metadata_only: bool = False,
         on_relist: Callable[[], None] = lambda: None,
     ) -> None:
@@ -53,6 +54,7 @@ class Informer:
         self._store = store
         self._namespace = namespace
         self._label_selector = label_selector
+        self._field_selector = field_selector
         self._metadata_only = metadata_only
         self._on_relist = on_relist
         self._watched_from = ""
@@ -119,6 +121,7 @@ class Informer:
             self._resource,
             namespace=self._namespace,
             label_selector=label_selector,
+            field_selector=self._field_selector,
             metadata_only=self._metadata_only,
         ):
             version = version or page.metadata.resource_version
@@ -135,6 +138,7 @@ class Informer:
             version,
             namespace=self._namespace,
             label_selector=self._label_selector,
+            field_selector=self._field_selector,
             metadata_only=self._metadata_only,
         ):
             for event in events:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import NamedTuple
 
 
@@ -21,7 +22,7 @@ class Request(NamedTuple):
 class _Line:
     """One tenant's requests that wait."""
 
-    __slots__ = ("credit", "inflight", "left", "paused", "waiting", "weight")
+    __slots__ = ("credit", "inflight", "left", "paused", "together", "waiting", "weight")
 
     def __init__(self) -> None:
         self.waiting: deque[Request] = deque()
@@ -29,6 +30,7 @@ class _Line:
         self.credit = 0
         self.inflight = 0
         self.paused = False
+        self.together = False  # the next request belongs to the last one
         self.left = False  # forgotten, but workers still hold requests of it
 
 
@@ -46,6 +48,7 @@ class WorkQueue:
         self._turn: dict[str, None] = {}  # tenants that can be served, the next one first
         self._pending: dict[Request, float] = {}  # since when, in monotonic seconds
         self._active: set[Request] = set()
+        self._followed: set[Request] = set()
         self._delayed: dict[Request, asyncio.TimerHandle] = {}
         self._getters: deque[asyncio.Future[None]] = deque()
         self._draining: dict[str, list[asyncio.Future[None]]] = {}
@@ -62,6 +65,15 @@ class WorkQueue:
         self._pending[request] = time.monotonic()
         if request not in self._active:
             self._enqueue(request)
+
+    def add_together(self, requests: Sequence[Request]) -> None:
+        """Ask for a look at several objects of one tenant, one right after the other.
+
+        They are handed out in one turn of their tenant, which then waits for as many of the others'.
+        """
+        for request in requests:
+            self.add(request)
+        self._followed.update(requests[:-1])
 
     def add_after(self, request: Request, seconds: float) -> None:
         """Ask for a look later; an earlier ``add`` makes this one void."""
@@ -83,17 +95,16 @@ class WorkQueue:
                 if getter.done() and not getter.cancelled():
                     self._wake_one()  # the wake-up was ours: pass it on
                 raise
-        tenant = next(iter(self._turn))
-        line = self._lines[tenant]
-        if line.credit < 1:
-            line.credit += line.weight
+        tenant, line = self._next_line()
         request = line.waiting.popleft()
+        line.together = request in self._followed
+        self._followed.discard(request)
         line.credit -= 1
         line.inflight += 1
-        if line.credit < 1 or not self._can_be_served(line):
+        if (line.credit < 1 and not line.together) or not self._can_be_served(line):
             del self._turn[tenant]
             if not line.waiting:
-                line.credit = 0
+                line.credit, line.together = min(line.credit, 0), False
             if self._can_be_served(line):
                 self._turn[tenant] = None
         self.waited = time.monotonic() - self._pending.pop(request)
@@ -138,6 +149,7 @@ class WorkQueue:
         self._turn.pop(tenant, None)
         for request in [request for request in self._pending if request.tenant == tenant]:
             del self._pending[request]
+        self._followed = {request for request in self._followed if request.tenant != tenant}
         for request in [request for request in self._delayed if request.tenant == tenant]:
             self._delayed.pop(request).cancel()
         line = self._lines.pop(tenant, None)
@@ -165,6 +177,19 @@ class WorkQueue:
     def idle(self) -> bool:
         """Nothing waits, nothing is worked on; delayed requests do not count."""
         return not self._active and not len(self)
+
+    def _next_line(self) -> tuple[str, _Line]:
+        while True:
+            tenant = next(iter(self._turn))
+            line = self._lines[tenant]
+            if line.together:
+                return tenant, line
+            if line.credit < 1:
+                line.credit += line.weight
+            if line.credit > 0:
+                return tenant, line
+            del self._turn[tenant]  # it still pays for what it was served together
+            self._turn[tenant] = None
 
     def _line(self, tenant: str) -> _Line:
         if (line := self._lines.get(tenant)) is None:

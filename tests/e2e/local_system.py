@@ -33,17 +33,35 @@ class Cluster:
     kubectl_program: Path
     kubeconfig: Path
 
-    def kubectl(self, *args: str, stdin: str = "", check: bool = True) -> str:
-        """What kubectl prints; AssertionError with its message if it fails and ``check``."""
-        done = subprocess.run(
+    def run(self, *args: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """Run kubectl to its end, however it ends."""
+        return subprocess.run(
             [str(self.kubectl_program), *args],
             input=stdin,
-            env={"KUBECONFIG": str(self.kubeconfig), "PATH": os.environ["PATH"], "HOME": "/"},
+            env=self._environment,
             capture_output=True,
             text=True,
             check=False,
             timeout=120,
         )
+
+    def start(self, *args: str) -> subprocess.Popen[str]:
+        """Start kubectl; the caller ends it."""
+        return subprocess.Popen(
+            [str(self.kubectl_program), *args],
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {"KUBECONFIG": str(self.kubeconfig), "PATH": os.environ["PATH"], "HOME": "/"}
+
+    def kubectl(self, *args: str, stdin: str = "", check: bool = True) -> str:
+        """What kubectl prints; AssertionError with its message if it fails and ``check``."""
+        done = self.run(*args, stdin=stdin)
         assert not check or done.returncode == 0, f"kubectl {' '.join(args)}: {done.stderr}"
         return done.stdout if check else done.stdout + done.stderr
 

@@ -87,6 +87,7 @@ def test_only_public_classes_are_shown(local: LocalSystem, team_a: TenantCluster
                 "kind": "PriorityClass",
                 "metadata": {"name": name},
                 "value": 1000,
+                "preemptionPolicy": "Never",
             }
         )
     local.super.kubectl("label", "priorityclass", "gold", PUBLIC)

@@ -7,6 +7,7 @@ import signal
 from functools import partial
 
 import pytest
+import yaml
 
 from tests.e2e.local_system import LocalSystem, Object, TenantCluster, wait_for
 from tests.e2e.objects import deployment, pod, service
@@ -197,11 +198,25 @@ def stop_syncer(local: LocalSystem) -> None:
 def test_law_7_the_super_cluster_enforces_pod_security(
     local: LocalSystem, team_a: TenantCluster
 ) -> None:
+    """Behind a front door that the tenant has removed, and by the super cluster itself as well."""
     team_a.kubectl("label", "namespace", "default", "pod-security.kubernetes.io/enforce=privileged")
+    team_a.kubectl("delete", "validatingadmissionpolicybindings", "--all")
     privileged = {"name": "main", "image": "demo", "securityContext": {"privileged": True}}
-    team_a.apply(pod("mighty", containers=[privileged]))
-    assert "privileged" in told(team_a, "mighty", "FailedMirror")
-    assert local.super.get("pod", "mighty", team_a.super_namespace()) is None
+    mighty = yaml.safe_dump(pod("mighty", containers=[privileged]))
+
+    def admitted() -> bool:
+        return "created" in team_a.kubectl("create", "-f", "-", stdin=mighty, check=False)
+
+    wait_for("the tenant's own API server admits it", admitted)
+    assert "privileged" in told(team_a, "mighty", "PodSecurity")
+    found = team_a.get("pod", "mighty") or {}
+    (condition,) = found["status"]["conditions"]
+    assert (condition["type"], condition["reason"]) == ("virtualcluster.dev/Refused", "PodSecurity")
+    namespace = team_a.super_namespace()
+    assert local.super.get("pod", "mighty", namespace) is None
+    create = ("create", "--dry-run=server", "-n", namespace, "-f", "-")
+    answer = local.super.kubectl(*create, stdin=mighty, check=False)
+    assert 'violates PodSecurity "baseline:latest": privileged' in answer
     team_a.kubectl("delete", "pod", "mighty")
     team_a.kubectl("label", "namespace", "default", "pod-security.kubernetes.io/enforce-")
 

@@ -8,7 +8,7 @@ from kube.resources import PODS
 from syncer.kinds.offers import Offers
 from syncer.kinds.pod import to_super
 from syncer.kinds.pod_update import patches
-from vcluster.api import Tenant
+from vcluster.api import Policy, Tenant
 
 TENANT = Tenant(
     key="pods-0a1b2c3d",
@@ -16,7 +16,7 @@ TENANT = Tenant(
     namespace="tenants",
     uid="11111111-1111-1111-1111-111111111111",
     service_cidr="10.199.8.0/24",
-    pod_security="privileged",
+    policy=Policy(pod_security="privileged"),
     node_selector={"of-the-pool": "yes"},
 )
 """No node is in its pool, so that no pod of these tests runs."""

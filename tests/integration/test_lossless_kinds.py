@@ -122,13 +122,17 @@ DOWN = [
     ),
     # Selectors of namespaces are confined to the tenant.
     Case(
-        network_policy.NETWORK_POLICY,
+        network_policy.network_policy_kind(),
         "apis/networking.k8s.io/v1",
         "io.k8s.api.networking.v1.NetworkPolicy",
         frozenset(
             f"spec.{peers}[0].namespaceSelector.matchLabels.{api.TENANT_LABEL}"
             for peers in ("ingress[0].from", "egress[0].to")
         ),
+        {
+            f"spec.{peers}.ipBlock.cidr": "203.0.113.0/24"
+            for peers in ("ingress[].from[]", "egress[].to[]")
+        },
     ),
     # A number passes; a share would be counted by the tenant's own controller.
     Case(

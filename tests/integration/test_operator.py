@@ -43,7 +43,7 @@ def test_status_tells_people_and_the_syncer_what_they_need(tenant: TenantUnderTe
     assert status["kubernetesVersion"] == "v1.37.2"
     assert status["endpoint"].startswith("https://127.0.0.1:")
     seen = api.Tenant.from_object(virtual_cluster)
-    assert (seen.key, seen.pod_security, seen.nodes_mode) == (tenant.key, "baseline", "all")
+    assert (seen.key, seen.policy.pod_security, seen.nodes_mode) == (tenant.key, "baseline", "all")
 
 
 def test_the_administrator_may_do_everything_without_system_masters(

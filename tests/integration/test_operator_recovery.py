@@ -8,15 +8,25 @@ from pathlib import Path
 
 import pytest
 
-from kube.resources import NAMESPACES, SECRETS, SERVICE_CIDRS
+from kube.resources import (
+    CONFIG_MAPS,
+    NAMESPACES,
+    SECRETS,
+    SERVICE_ACCOUNTS,
+    SERVICE_CIDRS,
+    SERVICES,
+    Resource,
+)
 from tests.integration.operator_process import OperatorProcess, running_operator
 from tests.integration.super_cluster import SuperCluster
 from tests.integration.virtual_clusters import TenantUnderTest, create
 from tests.integration.waiting import eventually
 from vcluster import api
 from vcluster.api import Object
+from vcluster.control_plane.cluster import Cluster
 from vcluster.control_plane.resources import (
     CLUSTER_ROLE_BINDINGS,
+    DEPLOYMENTS,
     FLOW_SCHEMAS,
 )
 from vcluster.pki import certificates
@@ -183,6 +193,45 @@ def test_bootstrap_objects_are_restored(tenant: TenantUnderTest, tmp_path: Path)
     ):
         emergency.delete(resource, name)
         eventually(f"{name} is back", partial(emergency.get, resource, name), 30)
+
+
+def is_gone(cluster: Cluster, resource: Resource, name: str) -> bool:
+    return cluster.get(resource, name, "kube-system") is None
+
+
+def test_cluster_dns_is_installed_restored_and_removed(
+    tenant: TenantUnderTest, tmp_path: Path
+) -> None:
+    cluster = tenant.cluster(tmp_path)
+    of_dns = [
+        (DEPLOYMENTS, "coredns"),
+        (SERVICES, "kube-dns"),
+        (CONFIG_MAPS, "coredns"),
+        (SERVICE_ACCOUNTS, "coredns"),
+    ]
+    for resource, name in of_dns:
+        found = partial(cluster.get, resource, name, "kube-system")
+        eventually(f"{resource.plural} {name} is installed", found, 30)
+    service = cluster.get(SERVICES, "kube-dns", "kube-system")
+    assert service is not None
+    cidr = tenant.status()["serviceCIDR"]
+    assert service["spec"]["clusterIP"] == api.service_address(cidr, api.DNS_INDEX)
+    cluster.delete(DEPLOYMENTS, "coredns", "kube-system")
+    back = partial(cluster.get, DEPLOYMENTS, "coredns", "kube-system")
+    eventually("the deployment is back", back, 30)
+    own = {"apiVersion": "v1", "kind": "ConfigMap", "data": {"a.server": "example.com {}"}}
+    cluster.create(
+        CONFIG_MAPS, own | {"metadata": {"name": "coredns-custom", "namespace": "kube-system"}}
+    )
+    tenant.patch({"spec": {"dns": {"enabled": False}}})
+    for resource, name in of_dns:
+        gone = partial(is_gone, cluster, resource, name)
+        eventually(f"{resource.plural} {name} is removed", gone, 30)
+    assert cluster.get(CONFIG_MAPS, "coredns-custom", "kube-system"), "it is the tenant's own"
+    assert tenant.condition("DNSInstalled")["reason"] == "Disabled"
+    tenant.wait_until_ready()
+    tenant.patch({"spec": {"dns": {"enabled": True}}})
+    eventually("the deployment is back", back, 30)
 
 
 def test_a_deleted_service_range_is_made_again(tenant: TenantUnderTest) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from node_agent import metrics as agent_metrics
+from node_agent.settings import Settings as AgentSettings
 from syncer import metrics
 from syncer.kinds import UPWARD, downward_kinds
 from syncer.settings import Settings as SyncerSettings
@@ -20,11 +22,19 @@ DOCUMENTS = "\n".join(path.read_text() for path in sorted((ROOT / "docs").rglob(
 
 SETTINGS = [
     pytest.param(variable, field, id=variable)
-    for prefix, settings in (("SYNCER_", SyncerSettings), ("OPERATOR_", OperatorSettings))
+    for prefix, settings in (
+        ("SYNCER_", SyncerSettings),
+        ("OPERATOR_", OperatorSettings),
+        ("NODE_AGENT_", AgentSettings),
+    )
     for field in msgspec.structs.fields(settings)
     for variable in [prefix + field.name.upper()]
 ]
-METRICS = [name for family in metrics.REGISTRY.collect() for name in [family.name]]
+METRICS = [
+    family.name
+    for registry in (metrics.REGISTRY, agent_metrics.REGISTRY)
+    for family in registry.collect()
+]
 KINDS = [kind.resource.kind for kind in downward_kinds([])] + [
     kind.resource.kind for kind in UPWARD
 ]
@@ -57,7 +67,7 @@ def test_every_setting_is_documented_with_its_default(
 
 
 def test_no_setting_is_documented_that_does_not_exist() -> None:
-    documented = set(re.findall(r"`((?:SYNCER|OPERATOR)_[A-Z_]+)`", DOCUMENTS))
+    documented = set(re.findall(r"`((?:SYNCER|OPERATOR|NODE_AGENT)_[A-Z_]+)`", DOCUMENTS))
     assert documented <= {str(parameter.values[0]) for parameter in SETTINGS}
 
 
@@ -79,7 +89,7 @@ def event_reasons() -> set[str]:
         for path in (ROOT / "syncer").rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
-        if node.func.id in {"Refused", "tell"}
+        if node.func.id in {"Refused", "refuse", "tell"}
         for argument in node.args[1:-1]
         if isinstance(argument, ast.Constant) and isinstance(text := argument.value, str)
         if re.fullmatch(r"[A-Z]\w+", text)

@@ -14,7 +14,7 @@ The environment: VC_BINARIES (the folder), VC_BINARIES_MIRROR (where releases ar
 VC_BINARIES_CHECKSUMS (a JSON file of further pins), XDG_CACHE_HOME, PATH, and what Go reads.
 """
 
-from vcluster.binaries.catalog import NAMES
+from vcluster.binaries.catalog import NAMES, REAL_NODE_NAMES
 from vcluster.binaries.find import Located, Source, locate
 from vcluster.binaries.links import assemble
 from vcluster.binaries.obtain import ensure
@@ -23,6 +23,7 @@ from vcluster.binaries.settings import BinariesError, Settings
 
 __all__ = [
     "NAMES",
+    "REAL_NODE_NAMES",
     "BinariesError",
     "Located",
     "Progress",

@@ -40,14 +40,18 @@ class Release:
     base: str
     """The part of the URL that a mirror replaces."""
     file: str
-    """The rest; may hold {version}, {system}, {architecture} and {program}."""
+    """The rest; may hold {version}, {number} (without its "v"), {system}, {architecture}, {program}."""
     archived: bool = False
     """The file is a .tar.gz that holds the programs."""
 
     def path(self, version: str, system: str, architecture: str, program: str) -> str:
         """The file's path below ``base`` (and below a mirror)."""
         return self.file.format(
-            version=version, system=system, architecture=architecture, program=program
+            version=version,
+            number=version.removeprefix("v"),
+            system=system,
+            architecture=architecture,
+            program=program,
         )
 
 
@@ -78,7 +82,13 @@ def _kubernetes() -> Project:
         "gitTreeState": "clean",
     }
     flags = (f"-X k8s.io/component-base/version.{name}={value}" for name, value in stamps.items())
-    servers = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
+    servers = (
+        "kube-apiserver",
+        "kube-controller-manager",
+        "kube-scheduler",
+        "kubelet",
+        "kube-proxy",
+    )
     kubectl = Program(
         name="kubectl",
         package="k8s.io/kubernetes/cmd/kubectl",
@@ -147,7 +157,34 @@ _KWOK = Project(
     linker_flags=f"-s -w -X sigs.k8s.io/kwok/pkg/consts.Version={_KWOK_VERSION}",
 )
 
-PROJECTS = (_kubernetes(), _ETCD, _KWOK)
+_COREDNS = Project(
+    name="coredns",
+    version="v1.15.0",
+    programs=(
+        Program(
+            name="coredns",
+            package="github.com/coredns/coredns",
+            version_arguments=("-version",),
+            version_pattern=r"CoreDNS-(\S+)",
+        ),
+    ),
+    release=Release(
+        base="https://github.com/coredns/coredns/releases/download",
+        file="{version}/coredns_{number}_{system}_{architecture}.tgz",
+        archived=True,
+    ),
+    module=MODULES / "coredns",
+)
 
-NAMES = tuple(program.name for project in PROJECTS for program in project.programs)
+PROJECTS = (_kubernetes(), _ETCD, _KWOK, _COREDNS)
+
+REAL_NODE_NAMES = ("kubelet", "kube-proxy", "coredns")
+"""The programs that only real nodes need."""
+
+NAMES = tuple(
+    program.name
+    for project in PROJECTS
+    for program in project.programs
+    if program.name not in REAL_NODE_NAMES
+)
 """All programs of the local super cluster, in the order in which people read them."""

@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,33 +31,37 @@ def binaries(context: click.Context, folder: Path | None, output: str) -> None:
     """List the Kubernetes programs that 'vc up' needs: wanted version, and where it was found."""
     context.obj = folder
     if context.invoked_subcommand is None:
-        _list(folder, output)
+        from vcluster.binaries import NAMES
+
+        _list(NAMES, folder, output)
 
 
 @binaries.command()
 @_folder
+@click.option("--real-nodes", is_flag=True, help="Also those that only real nodes need.")
 @click.pass_obj
-def get(from_list: Path | None, folder: Path | None) -> None:
+def get(from_list: Path | None, folder: Path | None, real_nodes: bool) -> None:
     """Obtain the programs that are missing: download them, or build them from source.
 
     They are kept in the user's cache, by version. With --from, programs of the right version are
     copied there from a folder, for machines that have neither Go nor a network.
     """
-    from vcluster.binaries import NAMES, BinariesError, ensure
+    from vcluster.binaries import NAMES, REAL_NODE_NAMES, BinariesError, ensure
 
     folder = folder or from_list
+    names = (*NAMES, *(REAL_NODE_NAMES if real_nodes else ()))
     try:
-        ensure(NAMES, _report(), folder, keep=folder is not None)
+        ensure(names, _report(), folder, keep=folder is not None)
     except BinariesError as error:
         raise Failure(error.message, error.hint) from error
-    _list(folder, "table")
+    _list(names, folder, "table")
 
 
-def _list(folder: Path | None, output: str) -> None:
-    from vcluster.binaries import NAMES, BinariesError, locate
+def _list(names: Sequence[str], folder: Path | None, output: str) -> None:
+    from vcluster.binaries import BinariesError, locate
 
     try:
-        found = locate(NAMES, folder)
+        found = locate(names, folder)
     except BinariesError as error:
         raise Failure(error.message, error.hint) from error
     rows = [_row(place) for place in found.values()]

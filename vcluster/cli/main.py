@@ -27,6 +27,7 @@ COMMANDS = {
         "down": "Stop it; --purge deletes its data.",
         "status": "Show its processes.",
         "logs": "Print the log of one of its components.",
+        "images": "Put container images into its real nodes.",
         "binaries": "List and obtain the Kubernetes programs it needs.",
     },
     OTHER: {

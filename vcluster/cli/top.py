@@ -5,7 +5,18 @@ import click
 from vcluster.cli.connection import Target, connection_options
 from vcluster.cli.output import output_option, say, show
 
-COLUMNS = ("namespace", "name", "phase", "pods", "gpus", "memory", "cpu", "delay_down", "delay_up")
+COLUMNS = (
+    "namespace",
+    "name",
+    "phase",
+    "pods",
+    "gpus",
+    "memory",
+    "cpu",
+    "delay_down",
+    "delay_up",
+    "quota",
+)
 
 
 @click.command()
@@ -17,7 +28,7 @@ def top(target: Target, namespace: str, output: str) -> None:
 
     PODS and GPUS are running/wanted, without finished pods. MEMORY and CPU are known for control
     planes that run as processes of this machine; CPU is of one core. DELAY is the syncer's, for the
-    tenant's last pod.
+    tenant's last pod. QUOTA is what is used of what is limited, the scarcest first.
     """
     from kube.resources import PODS
     from vcluster.api import TENANT_LABEL
@@ -44,6 +55,7 @@ def for_people(row: dict[str, object]) -> dict[str, object]:
         "memory": _with_unit(row["memory_mib"], "MiB", 0),
         "cpu": _with_unit(row["cpu_percent"], "%", 1),
         "delay_down": _with_unit(row["delay_down_ms"], "ms", 1),
+        "quota": ", ".join(row["quota"]) if isinstance(row["quota"], list) else None,
         "delay_up": _with_unit(row["delay_up_ms"], "ms", 1),
     }
 

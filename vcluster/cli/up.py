@@ -17,6 +17,11 @@ STATE_DIR_HELP = "Where everything is kept (default: $VC_STATE_DIR, else the use
 @click.option("--gpus-per-node", type=int, help="GPUs of each of them (default 4).")
 @click.option("--gpu-product", help="The product's name, as NVIDIA's labels say it.")
 @click.option(
+    "--real-nodes",
+    type=int,
+    help="Nodes that run pods for real, in containers (default 0; needs Linux and root).",
+)
+@click.option(
     "--pod-start-delay",
     type=float,
     help="Seconds until a bound pod runs, on average (default 0.5).",
@@ -30,6 +35,9 @@ STATE_DIR_HELP = "Where everything is kept (default: $VC_STATE_DIR, else the use
 @click.option("--foreground", is_flag=True, help="Stay, and stop everything on Ctrl-C.")
 def up(state_dir: Path | None, foreground: bool, kubeconfig: Path | None, **options: Any) -> None:
     """Start a super cluster with simulated nodes, the operator and the syncer on this machine.
+
+    With --real-nodes it also has nodes that run pods, in namespaces of their own: kubelet, containerd
+    and kube-proxy. To run pods on these only, ask for 0 simulated ones.
 
     Done again, it changes nothing; after a restart of the machine it finds everything again, the
     tenants too. Options are remembered; given anew they change what runs.
@@ -65,15 +73,18 @@ class explained:  # noqa: N801
         from vcluster.control_plane.cluster import ApiError, Unreachable
         from vcluster.local.datastore import EtcdError
         from vcluster.local.options import OptionsError
+        from vcluster.local.real_nodes.commands import CommandError
+        from vcluster.local.real_nodes.images import ImageError
+        from vcluster.local.real_nodes.requirements import MissingRequirement
         from vcluster.local.state import StateError
         from vcluster.local.up import NotReady
         from vcluster.supervision import SupervisionError
 
-        if isinstance(error, OptionsError | StateError):
+        if isinstance(error, OptionsError | StateError | MissingRequirement | ImageError):
             raise Failure(str(error)) from error
         if isinstance(error, BinariesError):
             raise Failure(error.message, error.hint) from error
-        if isinstance(error, NotReady | EtcdError | SupervisionError):
+        if isinstance(error, NotReady | EtcdError | SupervisionError | CommandError | TimeoutError):
             raise Failure(str(error), "vc status and vc logs COMPONENT show more") from error
         if isinstance(error, ApiError | Unreachable):
             raise Failure(f"the super cluster: {error}", "vc logs kube-apiserver") from error

@@ -4,6 +4,7 @@ import http.client
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from kube.quantities import nanos
 from vcluster.api import TENANT_LABEL, Object
 from vcluster.cli.facts import gpus, is_finished, tenant_row
 from vcluster.local.components import syncers
@@ -98,7 +99,20 @@ def _row(
         "cpu_percent": round(sum(process.cpu_percent for process in plane), 1) if plane else None,
         "delay_down_ms": _milliseconds(delays.get((key, "down"))),
         "delay_up_ms": _milliseconds(delays.get((key, "up"))),
+        "quota": _quota((tenant.get("status") or {}).get("quota") or {}),
     }
+
+
+def _quota(status: Mapping[str, Mapping[str, str]]) -> list[str] | None:
+    """What is used of each limit, such as ``pods 3/500``, the fullest first."""
+    hard, used = status.get("hard") or {}, status.get("used") or {}
+
+    def fullness(name: str) -> float:
+        limit = nanos(hard[name])
+        return nanos(used.get(name, "0")) / limit if limit else 1.0
+
+    names = sorted(sorted(hard), key=fullness, reverse=True)
+    return [f"{name} {used.get(name, '0')}/{hard[name]}" for name in names] or None
 
 
 def _milliseconds(seconds: float | None) -> float | None:

@@ -11,6 +11,7 @@ OWNED = (
     Condition.DATASTORE_READY,
     Condition.CONTROL_PLANE_READY,
     Condition.BOOTSTRAPPED,
+    Condition.DNS_INSTALLED,
     Condition.READY,
 )
 """The operator's; Syncing is the syncer's, and others may add theirs."""

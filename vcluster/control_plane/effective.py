@@ -1,8 +1,9 @@
 """A tenant's spec merged with its class: it may tighten the class, never loosen it. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kube.quantities import nanos
 from vcluster import api
 from vcluster.api import Object
 
@@ -37,15 +38,13 @@ def effective(spec: Mapping[str, Any], virtual_cluster_class: Object | None) -> 
             ),
             "selector": _selector(nodes.get("selector", {}), class_nodes.get("selector", {})),
         },
-        "policy": {
-            "podSecurity": _tightened(
-                "spec.policy.podSecurity",
-                POD_SECURITY,
-                spec.get("policy", {}).get("podSecurity"),
-                limits.get("policy", {}).get("podSecurity", "baseline"),
-            )
+        "policy": _policy(spec.get("policy", {}), limits.get("policy", {})),
+        "scheduling": _scheduling(spec.get("scheduling", {}), limits.get("scheduling", {})),
+        "dns": {
+            "enabled": bool(spec.get("dns", {}).get("enabled", True)),
+            "image": limits.get("dns", {}).get("image", api.DNS_IMAGE),
         },
-        "scheduling": {"weight": _weight(spec.get("scheduling", {}), limits.get("scheduling", {}))},
+        "quota": {"hard": _hard(spec.get("quota", {}), limits.get("quota", {}))},
     }
 
 
@@ -75,6 +74,85 @@ def _selector(wanted: Mapping[str, str], limit: Mapping[str, str]) -> dict[str, 
                 f"{wanted[key]!r} leaves the class's nodes; it must be {value!r} or left out",
             )
     return {**limit, **wanted}
+
+
+def _policy(wanted: Mapping[str, Any], limits: Mapping[str, Any]) -> Object:
+    level, limit = wanted.get("podSecurity"), limits.get("podSecurity", "baseline")
+    taints = limits.get("deniedTaints", api.CONTROL_PLANE_TAINTS)
+    merged: Object = {
+        "podSecurity": _tightened("spec.policy.podSecurity", POD_SECURITY, level, limit),
+        "deniedTaints": sorted({*taints, *wanted.get("deniedTaints", ())}),
+    }
+    registries, allowed = wanted.get("registries"), limits.get("registries")
+    if found := _registries(registries or (), allowed or ()):
+        merged["registries"] = found
+    for field in ("requests", "limits"):
+        if rule := _resource_rule(wanted.get(field, {}), limits.get(field, {})):
+            merged[field] = rule
+    _check_defaults(merged)
+    field = "activeDeadlineSeconds"
+    deadline, longest = wanted.get(field), limits.get(field)
+    if deadline is not None and longest is not None and deadline > longest:
+        message = f"{deadline} is more than the class allows; it must be at most {longest}"
+        raise InvalidSpec(f"spec.policy.{field}", "LooserThanClass", message)
+    if deadline is not None or longest is not None:
+        merged[field] = longest if deadline is None else deadline
+    return merged
+
+
+def _registries(wanted: Sequence[str], allowed: Sequence[str]) -> list[str]:
+    for registry in wanted if allowed else ():
+        if not any(registry == other or registry.startswith(f"{other}/") for other in allowed):
+            message = f"{registry!r} is not allowed by the class; allowed: {', '.join(allowed)}"
+            raise InvalidSpec("spec.policy.registries", "LooserThanClass", message)
+    return list(wanted or allowed)
+
+
+def _resource_rule(wanted: Mapping[str, Any], limits: Mapping[str, Any]) -> Object:
+    """What either requires is required. A default only fills in, so the tenant's comes first."""
+    required = sorted({*limits.get("required", ()), *wanted.get("required", ())})
+    defaults = {**limits.get("defaults", {}), **wanted.get("defaults", {})}
+    return {
+        name: value for name, value in (("required", required), ("defaults", defaults)) if value
+    }
+
+
+def _check_defaults(policy: Object) -> None:
+    requests, limits = (
+        policy.get(field, {}).get("defaults", {}) for field in ("requests", "limits")
+    )
+    for name in requests.keys() & limits.keys():
+        if nanos(requests[name]) > nanos(limits[name]):
+            message = f"{requests[name]!r} is more than the default limit {limits[name]!r}"
+            raise InvalidSpec(f"spec.policy.requests.defaults[{name}]", "Contradiction", message)
+
+
+def _scheduling(wanted: Mapping[str, Any], limits: Mapping[str, Any]) -> Object:
+    merged: Object = {"weight": _weight(wanted, limits)}
+    own, forced = wanted.get("runtimeClassName"), limits.get("runtimeClassName")
+    if own and forced and own != forced:
+        message = f"{own!r} is not the class's; it must be {forced!r} or left out"
+        raise InvalidSpec("spec.scheduling.runtimeClassName", "LooserThanClass", message)
+    return merged | ({"runtimeClassName": forced or own} if forced or own else {})
+
+
+def _hard(wanted: Mapping[str, Any], limits: Mapping[str, Any]) -> dict[str, str]:
+    """Each amount that tenant or class names; the tenant's is at most the class's."""
+    merged = {key: str(value) for key, value in limits.get("hard", {}).items()}
+    for key, value in wanted.get("hard", {}).items():
+        field = f"spec.quota.hard[{key}]"
+        try:
+            amount = nanos(value)
+        except ValueError as error:
+            raise InvalidSpec(field, "InvalidQuantity", str(error)) from error
+        if amount < 0:
+            message = f"{value} is less than nothing; it must be at least 0"
+            raise InvalidSpec(field, "InvalidQuantity", message)
+        if key in merged and amount > nanos(merged[key]):
+            message = f"{value} is more than the class allows; it must be at most {merged[key]}"
+            raise InvalidSpec(field, "LooserThanClass", message)
+        merged[key] = str(value)
+    return merged
 
 
 def _weight(wanted: Mapping[str, Any], limits: Mapping[str, Any]) -> int:

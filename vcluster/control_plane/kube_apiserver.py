@@ -4,9 +4,12 @@ from collections.abc import Callable
 
 import msgspec
 
+from vcluster import api
 from vcluster.control_plane.plan import (
+    FEATURE_GATES,
     GARBAGE_COLLECTION,
     KUBE_APISERVER,
+    NODE_AGENT_AUTHORITY,
     Plan,
     certificate_file,
     key_file,
@@ -67,6 +70,8 @@ def render(plan: Plan) -> Workload:
         AUTHENTICATION_FILE: msgspec.json.encode(AUTHENTICATION),
         **pair_files(plan.credentials, certificates.SERVICE_ACCOUNT_KEY),
     }
+    if plan.node_agent_authority:
+        read_once[certificate_file(NODE_AGENT_AUTHORITY)] = plan.node_agent_authority
     return Workload(
         name=KUBE_APISERVER,
         program=KUBE_APISERVER,
@@ -83,6 +88,10 @@ def _arguments(plan: Plan) -> tuple[str, ...]:
     values = {
         **_place(plan),
         **_access(file),
+        **_kubelets(plan),
+        # What it serves beyond the defaults.
+        "feature-gates": FEATURE_GATES,
+        "runtime-config": "scheduling.k8s.io/v1beta1=true",
         # What it tells.
         "audit-policy-file": file(AUDIT_POLICY_FILE),
         "audit-log-path": file(f"logs/{AUDIT_LOG}"),
@@ -127,7 +136,7 @@ def _access(file: Callable[[str], str]) -> dict[str, object]:
         "service-account-issuer": SERVICE_ACCOUNT_ISSUER,
         "service-account-signing-key-file": file(key_file(certificates.SERVICE_ACCOUNT_KEY)),
         "service-account-key-file": file(certificate_file(certificates.SERVICE_ACCOUNT_KEY)),
-        # Extension API servers and kubelets.
+        # Extension API servers.
         "requestheader-client-ca-file": file(certificate_file(certificates.FRONT_PROXY_AUTHORITY)),
         "requestheader-allowed-names": certificates.FRONT_PROXY_CLIENT,
         "requestheader-username-headers": "X-Remote-User",
@@ -135,7 +144,17 @@ def _access(file: Callable[[str], str]) -> dict[str, object]:
         "requestheader-extra-headers-prefix": "X-Remote-Extra-",
         "proxy-client-cert-file": file(certificate_file(certificates.FRONT_PROXY_CLIENT)),
         "proxy-client-key-file": file(key_file(certificates.FRONT_PROXY_CLIENT)),
+    }
+
+
+def _kubelets(plan: Plan) -> dict[str, object]:
+    """How it reaches logs and containers: through the node agents, and nobody else is trusted."""
+    file = plan.placement.path
+    # Without node agents nobody is to be trusted; left out, the flag would mean everybody.
+    agents = NODE_AGENT_AUTHORITY if plan.node_agent_authority else certificates.CLUSTER_AUTHORITY
+    return {
         "kubelet-client-certificate": file(certificate_file(certificates.KUBELET_CLIENT)),
         "kubelet-client-key": file(key_file(certificates.KUBELET_CLIENT)),
-        "kubelet-preferred-address-types": "InternalIP,Hostname",
+        "kubelet-certificate-authority": file(certificate_file(agents)),
+        "kubelet-preferred-address-types": f"{api.NODE_AGENT_ADDRESS_TYPE},InternalIP,Hostname",
     }

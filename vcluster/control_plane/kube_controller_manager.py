@@ -3,6 +3,7 @@
 from vcluster import api
 from vcluster.control_plane.kubeconfig import kubeconfig
 from vcluster.control_plane.plan import (
+    FEATURE_GATES,
     GARBAGE_COLLECTION,
     KUBE_CONTROLLER_MANAGER,
     Plan,
@@ -70,6 +71,7 @@ def _arguments(plan: Plan) -> tuple[str, ...]:
         "kubeconfig": file(KUBECONFIG_FILE),
         "authentication-kubeconfig": file(KUBECONFIG_FILE),
         "authorization-kubeconfig": file(KUBECONFIG_FILE),
+        "feature-gates": FEATURE_GATES,
         "leader-elect": "false",
         "use-service-account-credentials": "true",
         "controllers": ",".join(("*", *(f"-{name}" for name in NOT_RUN))),

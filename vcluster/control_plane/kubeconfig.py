@@ -7,8 +7,16 @@ import yaml
 from vcluster.pki.authority import KeyPair
 
 
-def kubeconfig(name: str, server: str, authority: bytes, user: str, pair: KeyPair) -> bytes:
-    """A kubeconfig whose only context is named ``name``, with everything embedded."""
+def kubeconfig(
+    name: str, server: str, authority: bytes, user: str, pair: KeyPair, server_name: str = ""
+) -> bytes:
+    """A kubeconfig whose only context is named ``name``, with everything embedded.
+
+    ``server_name`` is what the server's certificate must be for, if not the host of ``server``.
+    """
+    cluster = {"server": server, "certificate-authority-data": _text(authority)}
+    if server_name:
+        cluster["tls-server-name"] = server_name
     document = {
         "apiVersion": "v1",
         "kind": "Config",
@@ -16,7 +24,7 @@ def kubeconfig(name: str, server: str, authority: bytes, user: str, pair: KeyPai
         "clusters": [
             {
                 "name": name,
-                "cluster": {"server": server, "certificate-authority-data": _text(authority)},
+                "cluster": cluster,
             }
         ],
         "users": [

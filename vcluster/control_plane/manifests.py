@@ -10,6 +10,9 @@ import yaml
 
 from vcluster.api import Object
 
+KUBERNETES_ENDPOINTS = "tenant/kubernetes-endpoints.yaml.j2"
+"""The endpoints of ``default/kubernetes``; values: address, port."""
+
 
 class Manifests:
     """The templates below one folder. No value can break the YAML: ``tojson`` guards each."""

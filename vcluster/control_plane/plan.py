@@ -12,6 +12,10 @@ from vcluster.provisioners.workload import Placement
 KUBE_APISERVER = "kube-apiserver"
 KUBE_CONTROLLER_MANAGER = "kube-controller-manager"
 
+FEATURE_GATES = "GenericWorkload=true"
+"""Beyond Kubernetes' defaults: PodGroups, with which a tenant says that pods belong together."""
+NODE_AGENT_AUTHORITY = "node-agent-ca"
+
 GARBAGE_COLLECTION = {"GOGC": "30"}
 """A third less memory for one percent of a core (measured; docs/performance.md)."""
 
@@ -27,11 +31,18 @@ class Plan:
     credentials: Credentials
     etcd_endpoints: str
     etcd_authority: bytes
+    node_agent_authority: bytes = b""
+    """Signs the node agents' serving certificates; empty: there are no node agents."""
 
     @property
     def server(self) -> str:
         """The URL of the tenant's API server."""
         return f"https://{self.placement.address}:{self.placement.ports[KUBE_APISERVER]}"
+
+    @property
+    def dns_address(self) -> str:
+        """The tenant's address of ``kube-system/kube-dns``."""
+        return api.service_address(self.service_cidr, api.DNS_INDEX)
 
     @property
     def kubernetes_address(self) -> str:

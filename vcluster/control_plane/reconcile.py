@@ -15,17 +15,18 @@ import structlog
 from kube.resources import NAMESPACES, SECRETS
 from vcluster import api
 from vcluster.api import Condition, Object
-from vcluster.control_plane import apply, credentials, service_range
+from vcluster.control_plane import apply, credentials, front_door, service_range
 from vcluster.control_plane.cluster import ApiError, Cluster, Unreachable
 from vcluster.control_plane.components import COMPONENTS
 from vcluster.control_plane.effective import InvalidSpec, effective, kubernetes_version
-from vcluster.control_plane.manifests import Manifests
-from vcluster.control_plane.plan import Plan, backup_files, pairs_in
+from vcluster.control_plane.manifests import KUBERNETES_ENDPOINTS, Manifests
+from vcluster.control_plane.plan import KUBE_APISERVER, Plan, backup_files, pairs_in
 from vcluster.control_plane.readiness import Readiness
 from vcluster.control_plane.resources import VIRTUAL_CLUSTER_CLASSES, VIRTUAL_CLUSTERS
 from vcluster.control_plane.secrets import credentials_of, secrets_of
 from vcluster.control_plane.status import StatusRecord
 from vcluster.datastore.shared import DatastoreError, SharedDatastore
+from vcluster.pki import certificates
 from vcluster.pki.authority import now
 from vcluster.pki.certificates import control_plane_certificates
 from vcluster.provisioners.process import PlacementError, ProcessProvisioner
@@ -38,7 +39,7 @@ READY_SECONDS = 20.0
 POLL_SECONDS = 0.1
 STILL_WANTED_SECONDS = 1.0
 
-TENANT_TEMPLATES = ("tenant/rbac.yaml.j2", "tenant/flow-control.yaml.j2")
+DNS_TEMPLATE = "tenant/dns.yaml.j2"
 
 
 class NotReady(Exception):
@@ -60,7 +61,11 @@ class Provider:
     executor: Executor
     """For what can be done at once; never runs whole passes."""
     service_pool: str
+    gateway_address: str
+    """Where pods reach the tenants' API servers, at these servers' own ports; empty: nowhere."""
     stopping: Event
+    node_agent_authority: bytes = b""
+    """Signs the node agents' serving certificates, PEM; empty: there are no node agents."""
 
 
 class Pass:
@@ -83,7 +88,9 @@ class Pass:
         self._start(plan)
         with Readiness(plan) as readiness:
             self._wait_until_ready(readiness)
-            self._bootstrap(readiness.tenant)
+            self._bootstrap(plan, readiness.tenant)
+            self._record.write()
+            self._dns(readiness.tenant, plan)
         self._record.write()
 
     def _validate(self) -> bool:
@@ -163,6 +170,7 @@ class Pass:
             credentials=credentials.complete(key, found, wanted, authority, now()),
             etcd_endpoints=provider.datastore.endpoints,
             etcd_authority=authority.certificate,
+            node_agent_authority=provider.node_agent_authority,
         )
         # On disk before anything uses them: a crash before the Secrets are written loses no key.
         provider.provisioner.save(key, backup_files(plan.credentials))
@@ -182,9 +190,26 @@ class Pass:
         written = apply.apply_all(provider.cluster, changed, provider.executor)
         if written:
             log.info("secrets written", tenant=plan.key, secrets=written)
+        self._publish(plan)
         record.fields["serviceCIDR"] = plan.service_cidr
         record.fields["endpoint"] = plan.server
         record.fields["kubeconfigSecret"] = api.ADMIN_KUBECONFIG_SECRET
+
+    def _publish(self, plan: Plan) -> None:
+        """Tell the node agents who signs this tenant's clients."""
+        provider = self._provider
+        wanted = provider.manifests.render(
+            "control-plane/client-ca.yaml.j2",
+            key=plan.key,
+            name=api.CLIENT_CA_CONFIG_MAP,
+            component=api.CLIENT_CA_COMPONENT,
+            data={
+                api.CLIENT_CA_KEY: plan.credentials[
+                    certificates.CLUSTER_AUTHORITY
+                ].certificate.decode()
+            },
+        )
+        apply.converge(provider.cluster, wanted, provider.executor)
 
     def _wait_until_ready(self, readiness: Readiness) -> None:
         record = self._record
@@ -202,15 +227,19 @@ class Pass:
                 raise NotReady("the operator ends")
         record.set(Condition.CONTROL_PLANE_READY, True, "Healthy", "All components are ready")
 
-    def _bootstrap(self, tenant: Cluster) -> None:
+    def _bootstrap(self, plan: Plan, tenant: Cluster) -> None:
         provider, record = self._provider, self._record
+        values = front_door.values(record.fields["effective"])
         wanted = [
             obj
-            for template in TENANT_TEMPLATES
-            for obj in provider.manifests.render(
-                template, admin_group=api.ADMIN_GROUP, syncer_group=api.SYNCER_GROUP
-            )
+            for template in front_door.TEMPLATES
+            for obj in provider.manifests.render(template, **values)
         ]
+        if provider.gateway_address:
+            port = plan.placement.ports[KUBE_APISERVER]
+            wanted += provider.manifests.render(
+                KUBERNETES_ENDPOINTS, address=provider.gateway_address, port=port
+            )
         try:
             written = apply.converge(tenant, wanted, provider.executor)
         except (ApiError, Unreachable) as error:
@@ -219,7 +248,33 @@ class Pass:
             raise NotReady(str(error)) from error
         if written:
             log.info("bootstrap objects written", tenant=self._key, objects=written)
-        record.set(Condition.BOOTSTRAPPED, True, "Applied", "Roles and flow control are in place")
+        record.set(
+            Condition.BOOTSTRAPPED, True, "Applied", "Roles, flow control and policy are in place"
+        )
+
+    def _dns(self, tenant: Cluster, plan: Plan) -> None:
+        """Not needed for Ready: a cluster without names is one that can be used, and looked at."""
+        provider, record = self._provider, self._record
+        # Of an earlier version's status, while the spec is invalid, it may be missing.
+        wanted = record.fields["effective"].get("dns", {"enabled": True, "image": api.DNS_IMAGE})
+        objects = provider.manifests.render(
+            DNS_TEMPLATE, key=plan.key, address=plan.dns_address, image=wanted["image"]
+        )
+        try:
+            if not wanted["enabled"]:
+                changed = apply.remove(tenant, objects[1:])
+                record.set(Condition.DNS_INSTALLED, False, "Disabled", "spec.dns.enabled is false")
+            else:
+                # Its namespace first; the rest needs no order.
+                changed = apply.converge(tenant, objects[:1], provider.executor)
+                changed += apply.converge(tenant, objects[1:], provider.executor)
+                record.set(Condition.DNS_INSTALLED, True, "Applied", "CoreDNS is installed")
+        except (ApiError, Unreachable) as error:
+            record.set(Condition.DNS_INSTALLED, False, "TenantRefused", str(error))
+            record.write()
+            raise NotReady(str(error)) from error
+        if changed:
+            log.info("cluster DNS changed", tenant=self._key, objects=changed)
 
     def _still_wanted(self) -> None:
         metadata = self._metadata

@@ -15,7 +15,7 @@ from vcluster.control_plane.resources import VIRTUAL_CLUSTERS
 
 log = structlog.get_logger()
 
-IN_PROGRESS = frozenset({"Starting", "Waiting", "Deleting"})
+IN_PROGRESS = frozenset({"Starting", "Waiting", "Deleting", "Disabled"})
 """Reasons of a False condition that is nothing to worry about."""
 
 FIELDS = (
@@ -51,7 +51,8 @@ class StatusRecord:
         record = cls(cluster, virtual_cluster)
         message = f"Waits until gone: {', '.join(remaining)}"
         record.set(Condition.CONTROL_PLANE_READY, False, "Deleting", message)
-        record.set(Condition.BOOTSTRAPPED, False, "Deleting", "The control plane is gone")
+        for condition in (Condition.BOOTSTRAPPED, Condition.DNS_INSTALLED):
+            record.set(condition, False, "Deleting", "The control plane is gone")
         record.write()
 
     def set(self, condition: Condition, status: bool | None, reason: str, message: str) -> None:

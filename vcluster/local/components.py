@@ -6,6 +6,7 @@ from pathlib import Path
 
 from vcluster.local.credentials import ETCD_USER
 from vcluster.local.options import Options
+from vcluster.local.real_nodes.site import Site
 from vcluster.local.state import ADDRESS, State
 from vcluster.supervision import Program
 
@@ -16,9 +17,9 @@ SERVICE_RANGE = "10.96.0.0/16"
 TENANT_SERVICE_POOL = "10.112.0.0/12"
 NODE_RANGE = "10.192.0.0/16"
 POD_RANGE = "10.128.0.0/12"
-"""Not routed anywhere: the pods are simulated. No other range here overlaps with it."""
+"""Not routed anywhere: these pods are simulated. No other range here overlaps with it."""
 
-ETCD, API_SERVER, CONTROLLER_MANAGER, SCHEDULER, KWOK, OPERATOR, SYNCER = (
+ETCD, API_SERVER, CONTROLLER_MANAGER, SCHEDULER, KWOK, OPERATOR, SYNCER, NODE_AGENT = (
     "etcd",
     "kube-apiserver",
     "kube-controller-manager",
@@ -26,11 +27,12 @@ ETCD, API_SERVER, CONTROLLER_MANAGER, SCHEDULER, KWOK, OPERATOR, SYNCER = (
     "kwok",
     "operator",
     "syncer",
+    "node-agent",
 )
 """Further syncers are called syncer-2, syncer-3, ..."""
 CLUSTER = (ETCD, API_SERVER, CONTROLLER_MANAGER, SCHEDULER, KWOK)
 
-MODULES = {OPERATOR: "vcluster.operator", SYNCER: "syncer"}
+MODULES = {OPERATOR: "vcluster.operator", SYNCER: "syncer", NODE_AGENT: "node_agent"}
 
 STOPPED_LAST = {ETCD: 2, API_SERVER: 1}
 
@@ -43,13 +45,17 @@ KWOK_START = (
 
 def wanted(options: Options) -> tuple[str, ...]:
     """The programs of this super cluster, in the order in which they need each other."""
+    # An existing cluster's nodes are not ours: whoever runs it decides about node agents.
     cluster = (ETCD,) if options.kubeconfig else CLUSTER
     return cluster + services(options)
 
 
 def services(options: Options) -> tuple[str, ...]:
-    """Those of them that are ours: the operator and the syncers."""
-    return (OPERATOR, *syncers(options)) if options.services else ()
+    """Those of them that are ours: the operator, the syncers and the node agent."""
+    if not options.services:
+        return ()
+    agents = () if options.kubeconfig else (NODE_AGENT,)
+    return (OPERATOR, *syncers(options), *agents)
 
 
 def syncers(options: Options) -> tuple[str, ...]:
@@ -68,15 +74,19 @@ def programs(
     names: Sequence[str],
     kubeconfig: str,
     digests: Mapping[str, str],
+    site: Site | None = None,
 ) -> list[Program]:
-    """The named programs. A changed digest (of files that a program reads once) restarts it."""
+    """The named programs. A changed digest (of files that a program reads once) restarts it.
+
+    With a site of real nodes, pods reach API servers at its gateway.
+    """
     return [
         Program(
             name=name,
             command=_command(name, state, ports),
             log_file=state.logs / f"{name}.log",
             directory=state.directory,
-            environment=_environment(name, state, ports, kubeconfig)
+            environment=_environment(name, state, ports, kubeconfig, site)
             | ({"VC_FILES": digests[name]} if name in digests else {}),
             priority=STOPPED_LAST.get(name, 0),
         )
@@ -155,6 +165,11 @@ def _api_server(state: State, ports: Mapping[str, int]) -> tuple[str, ...]:
         f"--service-account-key-file={pki / 'service-account.crt'}",
         f"--service-account-signing-key-file={pki / 'service-account.key'}",
         "--authorization-mode=Node,RBAC",
+        "--enable-admission-plugins=NodeRestriction",
+        f"--kubelet-certificate-authority={pki / 'ca.crt'}",
+        f"--kubelet-client-certificate={pki / 'kube-apiserver-kubelet-client.crt'}",
+        f"--kubelet-client-key={pki / 'kube-apiserver-kubelet-client.key'}",
+        "--kubelet-preferred-address-types=InternalIP",
         "--allow-privileged=true",
         f"--service-cluster-ip-range={SERVICE_RANGE}",
         f"--audit-policy-file={state.configuration / 'audit-policy.yaml'}",
@@ -217,8 +232,9 @@ def _kwok(state: State, _ports: Mapping[str, int]) -> tuple[str, ...]:
 
 
 def _environment(
-    name: str, state: State, ports: Mapping[str, int], kubeconfig: str
+    name: str, state: State, ports: Mapping[str, int], kubeconfig: str, site: Site | None
 ) -> dict[str, str]:
+    gateway = str(site.gateway) if site else ""
     import_path = {"PYTHONPATH": str(Path(__file__).parents[2])}
     if name == OPERATOR:
         return import_path | {
@@ -229,12 +245,36 @@ def _environment(
             "OPERATOR_ETCD_CA_DIRECTORY": str(state.etcd_pki),
             "OPERATOR_SERVICE_POOL": TENANT_SERVICE_POOL,
             "OPERATOR_PORT_FILE": str(state.port_file(OPERATOR)),
+            "OPERATOR_NODE_AGENT_CA": "" if kubeconfig else str(state.node_agent_pki / "ca.crt"),
+            "OPERATOR_GATEWAY_ADDRESS": gateway,
         }
     if module(name) == MODULES[SYNCER]:
         return import_path | {
             "SYNCER_MEMBER": name,
             "SYNCER_SUPER_KUBECONFIG": kubeconfig or str(state.kubeconfig(SYNCER)),
             "SYNCER_PORT_FILE": str(state.port_file(name)),
-            "SYNCER_DENIED_CIDRS": "" if kubeconfig else f"{SERVICE_RANGE},{NODE_RANGE}",
+            "SYNCER_DENIED_CIDRS": "" if kubeconfig else ",".join(_denied(site)),
+            "SYNCER_POD_CIDRS": "" if kubeconfig else ",".join(_pods(site)),
+            "SYNCER_GATEWAY_ADDRESS": gateway,
+        }
+    if name == NODE_AGENT:
+        return import_path | {
+            "NODE_AGENT_SUPER_KUBECONFIG": str(state.kubeconfig(NODE_AGENT)),
+            "NODE_AGENT_ADDRESS": ADDRESS,
+            "NODE_AGENT_PORT": str(ports[NODE_AGENT]),
+            "NODE_AGENT_CERTIFICATE": str(state.node_agent_pki / "server.crt"),
+            "NODE_AGENT_KEY": str(state.node_agent_pki / "server.key"),
+            "NODE_AGENT_PORT_FILE": str(state.port_file(NODE_AGENT)),
         }
     return {}
+
+
+def _pods(site: Site | None) -> tuple[str, ...]:
+    """The ranges of all pods, simulated and real."""
+    return POD_RANGE, *((str(site.pod_range),) if site else ())
+
+
+def _denied(site: Site | None) -> tuple[str, ...]:
+    """The super cluster's own addresses, which no tenant's endpoints may point at."""
+    real = (str(site.link), str(site.uplink)) if site else ()
+    return SERVICE_RANGE, NODE_RANGE, *real

@@ -18,11 +18,12 @@ from vcluster.pki.authority import (
 from vcluster.pki.certificates import AUTHORITY_LIFETIME, CERTIFICATE_LIFETIME, renewal_due
 from vcluster.supervision import host
 
-CLUSTER, FRONT_PROXY, ETCD = "ca", "front-proxy-ca", "etcd/ca"
+CLUSTER, FRONT_PROXY, ETCD, NODE_AGENT = "ca", "front-proxy-ca", "etcd/ca", "node-agent/ca"
 AUTHORITIES = {
     CLUSTER: "super-cluster",
     FRONT_PROXY: "super-cluster-front-proxy",
     ETCD: "etcd",
+    NODE_AGENT: "node-agents",
 }
 """The authorities by their file's stem below ``pki``, with their names."""
 
@@ -68,7 +69,15 @@ CERTIFICATES = (
         LOOPBACK,
     ),
     Certificate("kube-scheduler", CLUSTER, Subject("kube-scheduler"), Usage.SERVER, LOOPBACK),
+    Certificate(
+        "kube-apiserver-kubelet-client",
+        CLUSTER,
+        Subject("virtualcluster:kubelet-client"),
+        Usage.CLIENT,
+    ),
     Certificate("front-proxy-client", FRONT_PROXY, Subject("front-proxy-client"), Usage.CLIENT),
+    # Of the agent that stands in for the simulated nodes; its address is the API servers' choice.
+    Certificate("node-agent/server", NODE_AGENT, Subject("node-agent"), Usage.SERVER, LOOPBACK),
     Certificate("etcd/server", ETCD, Subject("etcd"), Usage.PEER, LOOPBACK),
     Certificate("etcd/root", ETCD, Subject("root"), Usage.CLIENT),
     Certificate("etcd/super", ETCD, Subject(ETCD_USER), Usage.CLIENT),
@@ -79,6 +88,7 @@ IDENTITIES = {
     "kube-controller-manager": Subject("system:kube-controller-manager"),
     "kube-scheduler": Subject("system:kube-scheduler"),
     "kwok": Subject("virtualcluster:kwok"),
+    "node-agent": Subject("virtualcluster:node-agent"),
     "operator": Subject("virtualcluster:operator"),
     "syncer": Subject("virtualcluster:super-syncer"),
 }
@@ -112,6 +122,12 @@ def ensure_datastore(state: State) -> None:
     for certificate in CERTIFICATES:
         if certificate.authority == ETCD:
             _certificate(state.pki, certificate, authority, moment)
+
+
+def issue(state: State, wanted: Certificate) -> KeyPair:
+    """A further certificate below ``pki``, kept while it is good."""
+    authority = _authority(state.pki / wanted.authority, AUTHORITIES[wanted.authority])
+    return _certificate(state.pki, wanted, authority, now())
 
 
 def _authority(path: Path, name: str) -> CertificateAuthority:

@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+from vcluster.local.real_nodes import leftovers
 from vcluster.local.state import State, StateError
 from vcluster.supervision import Supervisor, host
 
@@ -19,6 +20,7 @@ def down(state: State, purge: bool) -> None:
     with state.locked():
         supervisor = Supervisor(state.supervisor_directory)
         supervisor.shutdown()
+        leftovers.clear(state.directory)
         if purge:
             _remove_socket_directory(state)
             state.purge()

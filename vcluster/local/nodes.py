@@ -3,7 +3,7 @@
 import re
 from ipaddress import ip_address
 
-from vcluster.api import KUBERNETES_VERSION, Object
+from vcluster.api import KUBERNETES_VERSION, NODE_AGENT_ANNOTATION, Object
 from vcluster.local.options import Options
 
 LABEL = "simulation.virtualcluster.dev/node"
@@ -39,13 +39,18 @@ FAMILIES = {
 DEFAULT_GIGABYTES = 80
 
 
-def wanted_nodes(options: Options) -> list[Object]:
-    """All nodes that should exist, with the status that their kubelet would report first."""
+def wanted_nodes(options: Options, node_agent: str) -> list[Object]:
+    """All nodes that should exist, with the status that their kubelet would report first.
+
+    ``node_agent``: ``host:port`` of the agent that answers for them.
+    """
     cpu = [_node(f"cpu-{n}", n, {}, CPU_CAPACITY) for n in range(options.cpu_nodes)]
     count = str(options.gpus_per_node)
     capacity = GPU_CAPACITY | {"nvidia.com/gpu": count}
     labels = gpu_labels(options.gpu_product, options.gpus_per_node)
     gpu = [_node(f"gpu-{n}", 1000 + n, labels, capacity) for n in range(options.gpu_nodes)]
+    for node in (*cpu, *gpu):
+        node["metadata"]["annotations"][NODE_AGENT_ANNOTATION] = node_agent
     return cpu + gpu
 
 

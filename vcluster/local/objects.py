@@ -10,6 +10,8 @@ from kube.resources import Resource
 from vcluster.api import Object
 from vcluster.assets import charts_directory, templates_directory
 from vcluster.control_plane.cluster import Cluster
+from vcluster.control_plane.manifests import KUBERNETES_ENDPOINTS, Manifests
+from vcluster.control_plane.resources import APPLIED, ENDPOINTS
 from vcluster.local.nodes import LABEL, wanted_nodes
 from vcluster.local.options import Options
 
@@ -75,9 +77,20 @@ def apply_simulation(cluster: Cluster) -> None:
         cluster.apply(_RESOURCES[document["kind"]], document)
 
 
-def apply_nodes(cluster: Cluster, options: Options) -> list[str]:
+def apply_endpoints(cluster: Cluster, address: str, port: int) -> None:
+    """Where the super cluster's own ``default/kubernetes`` leads to; nowhere without an address."""
+    if address:
+        manifests = Manifests(templates_directory())
+        for document in manifests.render(KUBERNETES_ENDPOINTS, address=address, port=port):
+            cluster.apply(APPLIED[document["apiVersion"], document["kind"]], document)
+        return
+    for resource in (resources.ENDPOINT_SLICES, ENDPOINTS):
+        cluster.delete(resource, "kubernetes", "default")
+
+
+def apply_nodes(cluster: Cluster, options: Options, node_agent: str) -> list[str]:
     """Make the simulated nodes as wanted, remove what is too many; the names of the wanted."""
-    nodes = wanted_nodes(options)
+    nodes = wanted_nodes(options, node_agent)
     names = [node["metadata"]["name"] for node in nodes]
     for node in cluster.list(resources.NODES, selector=LABEL):
         if node["metadata"]["name"] not in names:
@@ -93,7 +106,7 @@ def nodes_ready(cluster: Cluster, names: list[str]) -> bool:
     """Whether all named nodes are there and Ready."""
     ready = {
         node["metadata"]["name"]
-        for node in cluster.list(resources.NODES, selector=LABEL)
+        for node in cluster.list(resources.NODES)
         for condition in node.get("status", {}).get("conditions") or []
         if condition["type"] == "Ready" and condition["status"] == "True"
     }

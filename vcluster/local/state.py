@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from vcluster.local.options import Options
+from vcluster.local.real_nodes.site import Site
 from vcluster.supervision import host
 
 ENVIRONMENT_VARIABLE = "VC_STATE_DIR"
@@ -24,6 +25,7 @@ PORT_NAMES = (
     "kube-apiserver",
     "kube-controller-manager",
     "kube-scheduler",
+    "node-agent",
 )
 PORTS = range(15000, 32000)
 """Below Linux's range of ephemeral ports, so that no client borrows one while a program restarts."""
@@ -38,6 +40,8 @@ class Record(msgspec.Struct):
 
     ports: dict[str, int] = {}
     options: Options = Options()
+    real_block: int | None = None
+    """The block of addresses of the real nodes, once there were any."""
     datastore_ready: bool = False
     """etcd has its users and demands authentication."""
     cluster_ready: bool = False
@@ -84,6 +88,11 @@ class State:
         return self.pki / "etcd"
 
     @property
+    def node_agent_pki(self) -> Path:
+        """The node agents' authority, and the certificate of the one for simulated nodes."""
+        return self.pki / "node-agent"
+
+    @property
     def etcd_data(self) -> Path:
         """The datastore's files."""
         return self.directory / "etcd"
@@ -115,8 +124,15 @@ class State:
         given = self.read().options.kubeconfig
         return Path(given) if given else self.kubeconfig(name)
 
+    def site(self) -> Site | None:
+        """Where the real nodes are; None while none is wanted or no block is chosen."""
+        record = self.read()
+        if not record.options.real_nodes or record.real_block is None:
+            return None
+        return Site(self.directory, record.real_block)
+
     def port_file(self, service: str) -> Path:
-        """Where operator or syncer write the port that they serve their health on."""
+        """Where operator, syncer and node agent write the port that they serve their health on."""
         return self.directory / f"{service}.port"
 
     def exists(self) -> bool:

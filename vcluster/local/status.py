@@ -37,14 +37,14 @@ class Measured:
 def status(state: State) -> list[Measured]:
     """All processes, the super cluster's first. Raises SupervisionError if supervisord is not up."""
     found = Supervisor(state.supervisor_directory).statuses()
-    processes = {status.pid: process for status in found if (process := _process(status.pid))}
-    for process in processes.values():
-        _cpu(process)
+    processes = {status.pid: _family(status.pid) for status in found if status.pid}
+    for family in processes.values():
+        _cpu(family)
     time.sleep(SAMPLE_SECONDS)
-    return [_measure(status, processes.get(status.pid)) for status in found]
+    return [_measure(status, processes.get(status.pid, [])) for status in found]
 
 
-def _measure(status: ProcessStatus, process: psutil.Process | None) -> Measured:
+def _measure(status: ProcessStatus, family: list[psutil.Process]) -> Measured:
     return Measured(
         group=status.group,
         name=status.name,
@@ -52,26 +52,32 @@ def _measure(status: ProcessStatus, process: psutil.Process | None) -> Measured:
         pid=status.pid,
         age_seconds=round(time.time() - status.started) if status.pid else 0,
         restarts=status.restarts,
-        memory_mib=round(_memory(process) / (1 << 20), 1),
-        cpu_percent=round(_cpu(process), 1),
+        memory_mib=round(_memory(family) / (1 << 20), 1),
+        cpu_percent=round(_cpu(family), 1),
         description=status.description,
     )
 
 
-def _process(pid: int) -> psutil.Process | None:
+def _family(pid: int) -> list[psutil.Process]:
+    """A process and all below it: what runs in a real node is a child of what was started."""
     with contextlib.suppress(psutil.Error):
-        return psutil.Process(pid) if pid else None
-    return None
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    return []
 
 
-def _memory(process: psutil.Process | None) -> int:
-    with contextlib.suppress(psutil.Error):
-        return int(process.memory_info().rss) if process else 0
-    return 0
+def _memory(family: list[psutil.Process]) -> int:
+    total = 0
+    for process in family:
+        with contextlib.suppress(psutil.Error):
+            total += int(process.memory_info().rss)
+    return total
 
 
-def _cpu(process: psutil.Process | None) -> float:
-    """Since the last call for this process, in per cent of a core."""
-    with contextlib.suppress(psutil.Error):
-        return float(process.cpu_percent()) if process else 0.0
-    return 0.0
+def _cpu(family: list[psutil.Process]) -> float:
+    """Since the last call for these processes, in per cent of a core."""
+    total = 0.0
+    for process in family:
+        with contextlib.suppress(psutil.Error):
+            total += float(process.cpu_percent())
+    return total

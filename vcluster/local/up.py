@@ -7,10 +7,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from vcluster.binaries import REAL_NODE_NAMES
 from vcluster.control_plane.cluster import ApiError, Cluster, Unreachable
 from vcluster.local import components, configuration, credentials, datastore, objects
 from vcluster.local.options import Options
 from vcluster.local.programs import assemble_programs
+from vcluster.local.real_nodes import bring_up, leftovers, requirements
 from vcluster.local.state import ADDRESS, State, StateError
 from vcluster.supervision import Supervisor
 
@@ -29,18 +31,21 @@ def up(state: State, given: dict[str, Any], report: Report) -> None:
     """Bring the super cluster of ``state`` up, with the given options changed.
 
     Returns when all is ready. Raises StateError, OptionsError, NotReady, SupervisionError,
-    EtcdError, and what obtaining the programs raises.
+    EtcdError, MissingRequirement, ImageError, CommandError, and what obtaining the programs raises.
     """
     with state.locked():
         state.prepare()
         options = _remember(state, given)
-        assemble_programs(state, components.wanted(options), report)
+        real = REAL_NODE_NAMES if options.real_nodes else ()
+        assemble_programs(state, (*components.wanted(options), *real), report)
         _Bringing(state, options, report).run()
 
 
 def _remember(state: State, given: dict[str, Any]) -> Options:
     record = state.read()
     options = record.options.changed(given)
+    if options.real_nodes:
+        requirements.check(state.directory)
     if record.ports and options.kubeconfig != record.options.kubeconfig:
         known = record.options.kubeconfig or "a cluster of its own"
         msg = (
@@ -66,6 +71,8 @@ class _Bringing:
     def run(self) -> None:
         """The main flow, in order of time."""
         self._settle_files()
+        if not self._supervisor.is_running():
+            leftovers.clear(self._state.directory)
         self._supervisor.start()
         record = self._state.read()
         if record.cluster_ready:
@@ -76,6 +83,7 @@ class _Bringing:
             # The others end, and are tried again, as long as there is no API server.
             self._apply([components.ETCD, components.API_SERVER])
         nodes = self._fill_cluster()
+        self._bring_real_nodes()
         self._apply(self._wanted)
         self._await(nodes)
         self._state.update(cluster_ready=True)
@@ -83,6 +91,8 @@ class _Bringing:
     def _settle_files(self) -> None:
         ports = self._state.choose_ports(self._supervisor.is_running())
         self._state.update(ports=ports)
+        if self._options.real_nodes:
+            bring_up.choose_block(self._state)
         if self._options.kubeconfig:
             credentials.ensure_datastore(self._state)
         else:
@@ -92,7 +102,7 @@ class _Bringing:
     def _apply(self, names: Sequence[str]) -> None:
         state, kubeconfig = self._state, self._options.kubeconfig
         digests = configuration.digests(state, self._options)
-        programs = components.programs(state, state.ports, names, kubeconfig, digests)
+        programs = components.programs(state, state.ports, names, kubeconfig, digests, state.site())
         self._supervisor.apply(components.GROUP, programs)
 
     def _start_datastore(self) -> None:
@@ -117,9 +127,24 @@ class _Bringing:
             if self._options.kubeconfig:
                 return []
             objects.apply_simulation(cluster)
-            return objects.apply_nodes(cluster, self._options)
+            site = self._state.site()
+            port = self._state.ports[components.API_SERVER]
+            objects.apply_endpoints(cluster, str(site.gateway) if site else "", port)
+            bring_up.remove_surplus(cluster, self._options.real_nodes)
+            real = [node.name for node in site.nodes(self._options.real_nodes)] if site else []
+            node_agent = f"{ADDRESS}:{self._state.ports[components.NODE_AGENT]}"
+            return objects.apply_nodes(cluster, self._options, node_agent) + real
         finally:
             cluster.close()
+
+    def _bring_real_nodes(self) -> None:
+        site = self._state.site()
+        if site is None:
+            bring_up.take_away(self._state)
+            return
+        count = self._options.real_nodes
+        bring_up.bring_up(self._state, site, count, self._report, self._wait)
+        self._say(f"{count} real node{'s' if count > 1 else ''} started")
 
     def _await(self, nodes: list[str]) -> None:
         if nodes:
@@ -152,7 +177,7 @@ class _Bringing:
 
 
 def serves(state: State, service: str) -> bool:
-    """Whether operator or syncer say that they are ready, on the port in their file."""
+    """Whether operator, syncer or node agent say that they are ready, on the port in their file."""
     try:
         port = int(state.port_file(service).read_text())
         # S310: the address is our own constant.

@@ -82,7 +82,11 @@ def provider(settings: Settings, cluster: Cluster) -> Provider:
         manifests=Manifests(templates_directory()),
         executor=ThreadPoolExecutor(8, "step"),
         service_pool=settings.service_pool,
+        gateway_address=settings.gateway_address,
         stopping=Event(),
+        node_agent_authority=(
+            Path(settings.node_agent_ca).read_bytes() if settings.node_agent_ca else b""
+        ),
     )
 
 

@@ -20,8 +20,14 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The shared datastore, comma separated URLs."""
     etcd_ca_directory: str = ""
     """Holds ca.crt, ca.key (signs the tenants' etcd certificates), root.crt and root.key (user root)."""
+    node_agent_ca: str = ""
+    """The file with the authority of the node agents' serving certificates, PEM, for the tenants' API
+    servers; empty: there are no node agents, and so no logs and exec."""
     service_pool: str = "10.112.0.0/12"
     """The provider's pool; each tenant owns one /24 of it."""
+    gateway_address: str = ""
+    """Where pods reach the tenants' API servers, at the ports that these have on their own address;
+    empty: nowhere, and ``default/kubernetes`` has no endpoints."""
     resync_seconds: float = 15.0
     """Between two looks for drift at one tenant."""
     address: str = "127.0.0.1"

@@ -63,6 +63,14 @@ def process(group: str, pid: int, memory: float, cpu: float) -> Measured:
     return Measured(group, "kube-apiserver", "RUNNING", pid, 1, 0, memory, cpu, "")
 
 
+def test_usage_shows_the_scarcest_of_a_quota_first() -> None:
+    hard, used = {"pods": "10", "requests.cpu": "4"}, {"pods": "2", "requests.cpu": "3500m"}
+    limited = ready_tenant()
+    limited["status"]["quota"] = {"hard": hard, "used": used}
+    [row] = usage.rows([limited], [], [], {})
+    assert row["quota"] == ["requests.cpu 3500m/4", "pods 2/10"]
+
+
 def test_usage_adds_up_pods_gpus_and_processes_of_each_tenant() -> None:
     pods = [pod("a", gpus=2), pod("b", "Pending", gpus=4), pod("c", "Succeeded", gpus=8)]
     pods.append(pod("d", gpus=1, key="other-00000000"))
@@ -81,6 +89,7 @@ def test_usage_adds_up_pods_gpus_and_processes_of_each_tenant() -> None:
         "cpu_percent": 2.0,
         "delay_down_ms": 12.3,
         "delay_up_ms": None,
+        "quota": None,
     }
     assert rows[1]["pods"] == 0
     assert rows[1]["memory_mib"] is None

@@ -47,7 +47,8 @@ def test_names_and_structure(plural: str) -> None:
 
 def test_the_status_has_a_place_for_all_that_is_written() -> None:
     status = schema(api.VIRTUAL_CLUSTER_PLURAL)["status"]["properties"]
-    assert {*FIELDS, "phase", "conditions", "observedGeneration"} == set(status)
+    # quota: written by the syncer
+    assert {*FIELDS, "phase", "conditions", "observedGeneration", "quota"} == set(status)
     assert set(status["phase"]["enum"]) == {str(phase) for phase in api.Phase}
     assert set(status["conditions"]["x-kubernetes-list-map-keys"]) == {"type"}
 
@@ -60,7 +61,7 @@ def test_a_tenant_can_say_what_its_class_can() -> None:
     tenant = schema(api.VIRTUAL_CLUSTER_PLURAL)["spec"]["properties"]
     limits = schema(api.VIRTUAL_CLUSTER_CLASS_PLURAL)["spec"]["properties"]
     assert set(tenant) - {"className"} == set(limits)
-    for part in ("nodes", "policy"):
+    for part in ("nodes", "policy", "quota"):
         assert set(tenant[part]["properties"]) == set(limits[part]["properties"])
 
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vcluster import api
 from vcluster.control_plane.effective import NODES_MODES, POD_SECURITY, InvalidSpec, effective
 
 STANDARD: dict[str, Any] = {"spec": {}}
@@ -18,8 +19,10 @@ def a_class(**spec: Any) -> dict[str, Any]:
 def test_defaults() -> None:
     assert effective({}, STANDARD) == {
         "nodes": {"mode": "all", "selector": {}},
-        "policy": {"podSecurity": "baseline"},
+        "policy": {"podSecurity": "baseline", "deniedTaints": list(api.CONTROL_PLANE_TAINTS)},
+        "quota": {"hard": {}},
         "scheduling": {"weight": 1},
+        "dns": {"enabled": True, "image": api.DNS_IMAGE},
     }
 
 
@@ -53,6 +56,26 @@ def test_a_selector_cannot_leave_the_classs_pool() -> None:
     spec = {"nodes": {"selector": {"pool": "cpu"}}}
     with pytest.raises(InvalidSpec, match=r"spec\.nodes\.selector\[pool\].*'gpu'"):
         effective(spec, a_class(nodes={"selector": {"pool": "gpu"}}))
+
+
+def test_a_quota_is_the_classs_and_what_the_tenant_adds() -> None:
+    spec = {"quota": {"hard": {"pods": 5, "requests.cpu": "500m"}}}
+    limits = a_class(quota={"hard": {"pods": "10", "requests.memory": "4Gi"}})
+    assert effective(spec, limits)["quota"]["hard"] == {
+        "pods": "5",
+        "requests.cpu": "500m",
+        "requests.memory": "4Gi",
+    }
+
+
+@pytest.mark.parametrize(
+    ("amount", "reason"), [("1001m", "LooserThanClass"), (-1, "InvalidQuantity"), ("much", "Inv")]
+)
+def test_a_quota_is_never_looser_than_the_class(amount: Any, reason: str) -> None:
+    limits = a_class(quota={"hard": {"requests.cpu": 1}})
+    with pytest.raises(InvalidSpec, match=r"spec\.quota\.hard\[requests\.cpu\]") as caught:
+        effective({"quota": {"hard": {"requests.cpu": amount}}}, limits)
+    assert caught.value.reason.startswith(reason)
 
 
 @given(st.integers(1, 100), st.integers(1, 100))

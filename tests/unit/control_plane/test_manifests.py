@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 
 from vcluster import api
 from vcluster.assets import templates_directory
+from vcluster.control_plane import front_door
 from vcluster.control_plane.apply import contains, different
+from vcluster.control_plane.effective import effective
 from vcluster.control_plane.manifests import Manifests
 from vcluster.control_plane.resources import APPLIED
 
@@ -41,7 +43,9 @@ def test_the_root_namespace_is_marked() -> None:
 
 def test_every_bootstrap_object_is_of_a_kind_that_the_operator_applies() -> None:
     for path in (templates_directory() / "tenant").glob("*.j2"):
-        for obj in MANIFESTS.render(f"tenant/{path.name}", admin_group="a", syncer_group="s"):
+        values = front_door.values(effective({}, {}))
+        values |= {"address": "10.0.0.10", "image": "dns", "port": 6443, "key": "a-1"}
+        for obj in MANIFESTS.render(f"tenant/{path.name}", **values):
             assert (obj["apiVersion"], obj["kind"]) in APPLIED
 
 

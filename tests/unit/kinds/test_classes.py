@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from kube.objects import Object
-from syncer.kinds.classes import PRIORITY_CLASS, RUNTIME_CLASS, STORAGE_CLASS
+from syncer.kinds.classes import PRIORITY_CLASS, RUNTIME_CLASS, STORAGE_CLASS, is_offered
 from syncer.kinds.mirror import Recreate, UpwardKind, Write
 from tests.unit.kinds.builders import ACME, SUPER_UID, live, metadata
 from vcluster import api
@@ -18,6 +18,8 @@ def a_class(
     kind: UpwardKind, labels: dict[str, str] | None = None, name: str = "fast", **fields: Any
 ) -> Object:
     labels = PUBLIC if labels is None else labels
+    if kind is PRIORITY_CLASS:
+        fields = {"preemptionPolicy": "Never"} | fields
     return {
         "apiVersion": kind.resource.api_version,
         "kind": kind.resource.kind,
@@ -49,6 +51,13 @@ def test_any_other_is_not(kind: UpwardKind, labels: dict[str, str]) -> None:
     assert kind.to_tenant(a_class(kind, labels), ACME) is None
 
 
+@pytest.mark.parametrize("policy", ["PreemptLowerPriority", None])
+def test_a_priority_that_preempts_other_tenants_is_not(policy: str | None) -> None:
+    source = a_class(PRIORITY_CLASS, value=1000, preemptionPolicy=policy)
+    assert PRIORITY_CLASS.to_tenant(source, ACME) is None
+    assert not is_offered(PRIORITY_CLASS.resource, source)
+
+
 def test_every_api_server_has_its_own_system_classes() -> None:
     source = a_class(PRIORITY_CLASS, name="system-node-critical", value=2000001000)
     assert PRIORITY_CLASS.to_tenant(source, ACME) is None
@@ -75,7 +84,6 @@ def test_a_default_storage_class_is_shown_as_one() -> None:
         (STORAGE_CLASS, "reclaimPolicy", "Delete", "Retain"),
         (STORAGE_CLASS, "volumeBindingMode", "Immediate", "WaitForFirstConsumer"),
         (PRIORITY_CLASS, "value", 1, 2),
-        (PRIORITY_CLASS, "preemptionPolicy", "Never", "PreemptLowerPriority"),
         (RUNTIME_CLASS, "handler", "runc", "kata"),
     ],
 )

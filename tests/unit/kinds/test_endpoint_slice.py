@@ -3,6 +3,7 @@
 import copy
 from typing import Any
 
+import msgspec
 import pytest
 
 from kube.objects import Object
@@ -97,6 +98,42 @@ def test_an_address_of_the_infrastructure_is_refused_by_name(address: str) -> No
 @pytest.mark.parametrize("address", ["10.2.3.4", "8.8.8.8", "192.169.0.1", "2001:db8::7"])
 def test_other_addresses_pass(address: str) -> None:
     assert to_super(a_slice(address))["endpoints"][0]["addresses"] == [address]
+
+
+GATEWAY = "192.168.7.1"
+OWN_PORT = {"name": "https", "port": 61001, "protocol": "TCP"}
+
+
+@pytest.mark.parametrize(
+    ("addresses", "ports", "passes"),
+    [
+        ([GATEWAY], [OWN_PORT], True),
+        ([GATEWAY], [OWN_PORT | {"port": 61002}], False),
+        ([GATEWAY], [OWN_PORT, OWN_PORT | {"port": 61002}], False),
+        ([GATEWAY], [OWN_PORT | {"protocol": "UDP"}], False),
+        ([GATEWAY], [], False),
+        ([GATEWAY, "192.168.7.2"], [OWN_PORT], False),
+        (["192.168.7.2"], [OWN_PORT], False),
+    ],
+)
+def test_at_the_gateway_only_the_tenants_own_api_server_may_be_named(
+    addresses: list[str], ports: list[Object], passes: bool
+) -> None:
+    kind = endpoint_slice_kind(["192.168.0.0/16"], GATEWAY)
+    tenant = msgspec.structs.replace(ACME, api_server_port=61001)
+    source = a_slice(*addresses, ports=ports)
+    if passes:
+        wanted = kind.to_super(source, tenant)
+        assert wanted is not None
+        assert wanted["endpoints"][0]["addresses"] == addresses
+    else:
+        with pytest.raises(Refused):
+            kind.to_super(source, tenant)
+
+
+def test_without_a_gateway_nothing_is_let_through() -> None:
+    with pytest.raises(Refused):
+        SLICES.to_super(a_slice(GATEWAY, ports=[{"port": 0}]), ACME)
 
 
 def test_a_denied_range_that_is_none_is_an_error_at_once() -> None:

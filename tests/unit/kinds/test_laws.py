@@ -68,7 +68,8 @@ def test_a_field_that_the_syncer_does_not_know_goes_up(kind: UpwardKind, novel: 
 
 
 def a_public_object(novel: Object) -> Object:
-    return {"metadata": metadata("fast", labels={api.PUBLIC_LABEL: "true"}), **novel}
+    marked = metadata("fast", labels={api.PUBLIC_LABEL: "true"})
+    return {"metadata": marked, "preemptionPolicy": "Never", **novel}
 
 
 @pytest.mark.parametrize("kind", DOWN, ids=lambda kind: kind.resource.kind)

@@ -7,7 +7,7 @@ import pytest
 from syncer.kinds import namespace
 from tests.unit.kinds.builders import ACME, a_namespace, live, merged
 from vcluster import api
-from vcluster.api import Tenant
+from vcluster.api import Policy, Tenant
 
 ENFORCE = "pod-security.kubernetes.io/enforce"
 
@@ -42,7 +42,11 @@ def test_the_stricter_pod_security_level_is_enforced(
     own: str | None, of_the_provider: str, enforced: str
 ) -> None:
     tenant = Tenant(
-        key="acme-1f3a9c2e", name="acme", namespace="t", uid="u", pod_security=of_the_provider
+        key="acme-1f3a9c2e",
+        name="acme",
+        namespace="t",
+        uid="u",
+        policy=Policy(pod_security=of_the_provider),
     )
     source = a_namespace("web", **({ENFORCE: own} if own else {}))
     assert namespace.to_super(source, tenant)["metadata"]["labels"][ENFORCE] == enforced

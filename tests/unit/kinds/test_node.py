@@ -64,11 +64,28 @@ def shown(source: Object) -> Object:
 def test_a_node_is_shown_as_it_is() -> None:
     source, wanted = a_node(), shown(a_node())
     assert wanted["spec"] == source["spec"]
-    for field in ("addresses", "allocatable", "capacity", "daemonEndpoints", "nodeInfo"):
+    for field in ("addresses", "allocatable", "capacity", "nodeInfo"):
         assert wanted["status"][field] == source["status"][field]
     assert wanted["status"]["futureField"] == {"x": 1}
     assert wanted["metadata"]["labels"] == {"kubernetes.io/hostname": "gpu-1"}
     assert wanted["metadata"]["annotations"][api.UID_ANNOTATION] == SUPER_UID
+
+
+def test_tenants_find_the_nodes_agent_and_never_its_kubelet() -> None:
+    endpoints = shown(a_node())["status"]["daemonEndpoints"]
+    assert endpoints == {"kubeletEndpoint": {"Port": api.NODE_AGENT_PORT}}
+
+
+def test_an_agent_elsewhere_is_told_by_an_address_of_its_own() -> None:
+    source = a_node()
+    source["metadata"]["annotations"][api.NODE_AGENT_ANNOTATION] = "127.0.0.1:15000"
+    status = shown(source)["status"]
+    assert status["daemonEndpoints"] == {"kubeletEndpoint": {"Port": 15000}}
+    assert status["addresses"] == [
+        {"type": "InternalIP", "address": "10.0.0.1"},
+        {"type": "NodeAgent", "address": "127.0.0.1"},
+    ]
+    assert node.node_digest(source) != node.node_digest(a_node())
 
 
 def test_what_other_tenants_do_on_it_is_not() -> None:

@@ -242,6 +242,28 @@ def test_host_names_pass(field: str) -> None:
 # Tokens.
 
 
+def test_a_full_hostname_is_the_tenants() -> None:
+    spec = down(a_pod(subdomain="ring", setHostnameAsFQDN=True))
+    assert spec["hostnameOverride"] == "shop.ring.web.svc.cluster.local"
+    assert "setHostnameAsFQDN" not in spec
+    assert spec["subdomain"] == "ring"
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"subdomain": "ring"},
+        {"setHostnameAsFQDN": True},
+        {"subdomain": "ring", "setHostnameAsFQDN": True, "hostNetwork": True},
+        {"subdomain": "r" * 50, "setHostnameAsFQDN": True},
+    ],
+)
+def test_no_other_pod_gets_another_hostname(spec: Object) -> None:
+    sent = down(a_pod(**spec))
+    assert "hostnameOverride" not in sent
+    assert {field: sent[field] for field in spec} == spec
+
+
 def test_the_same_token_is_asked_for_once() -> None:
     sources: list[Object] = [
         {"serviceAccountToken": {"path": "a"}},

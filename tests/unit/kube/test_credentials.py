@@ -267,3 +267,10 @@ def test_the_super_cluster_is_the_kubeconfig_given_or_the_one_we_run_in(tmp_path
     assert isinstance(super_credentials("", pod), ServiceAccountFiles)
     with pytest.raises(InvalidKubeconfig, match="no kubeconfig"):
         super_credentials("", {})
+
+
+@pytest.mark.parametrize("name", ["kubernetes", ""])
+def test_the_name_of_the_servers_certificate_may_differ_from_its_address(name: str) -> None:
+    cluster = {"tls-server-name": name} if name else {}
+    data = kubeconfig("https://10.0.0.1:6443", {"token": "t"}, **cluster)
+    assert load_kubeconfig(data).name == name

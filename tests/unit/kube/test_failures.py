@@ -210,7 +210,7 @@ async def test_readiness_is_what_the_server_says(apiserver: FakeApiServer, clien
 
 async def test_the_observer_hears_of_silence_and_of_any_answer(apiserver: FakeApiServer) -> None:
     heard: list[bool] = []
-    client = client_of(apiserver, timeout=0.05, observe=heard.append)
+    client = client_of(apiserver, timeout=0.5, observe=heard.append)
     with pytest.raises(NotFound):
         await client.get(CONFIG_MAPS, SETTINGS)
     apiserver.script.add("GET", "configmaps", Hang())

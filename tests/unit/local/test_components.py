@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from node_agent.settings import Settings as AgentSettings
 from syncer.settings import Settings as SyncerSettings
-from vcluster.local.components import CLUSTER, NODE_RANGE, programs, wanted
+from vcluster.local.components import CLUSTER, NODE_AGENT, NODE_RANGE, programs, wanted
 from vcluster.local.configuration import render_stages
 from vcluster.local.nodes import gpu_labels, wanted_nodes
 from vcluster.local.options import Options, OptionsError
@@ -25,7 +26,7 @@ def by_name(options: Options) -> dict[str, Program]:
 
 
 def test_a_cluster_of_our_own_has_all_programs() -> None:
-    assert tuple(by_name(Options())) == (*CLUSTER, "operator", "syncer")
+    assert tuple(by_name(Options())) == (*CLUSTER, "operator", "syncer", NODE_AGENT)
 
 
 def test_with_an_existing_cluster_only_the_datastore_and_ours_run() -> None:
@@ -55,6 +56,8 @@ def test_our_services_understand_their_environment() -> None:
     syncer = SyncerSettings.from_environment(found["syncer"].environment)
     assert syncer.super_kubeconfig
     assert [ip_network(cidr) for cidr in syncer.denied_cidrs.split(",")]
+    agent = AgentSettings.from_environment(found[NODE_AGENT].environment)
+    assert (agent.address, agent.port) == ("127.0.0.1", PORTS[NODE_AGENT])
 
 
 def test_syncers_have_names_and_port_files_of_their_own() -> None:
@@ -84,7 +87,7 @@ def test_a_changed_digest_changes_the_program() -> None:
 
 @pytest.mark.parametrize("options", [Options(), Options(cpu_nodes=0, gpu_nodes=2, gpus_per_node=8)])
 def test_nodes_are_as_asked_for(options: Options) -> None:
-    nodes = wanted_nodes(options)
+    nodes = wanted_nodes(options, "127.0.0.1:15000")
     gpu = [n for n in nodes if "nvidia.com/gpu" in n["status"]["capacity"]]
     assert len(nodes) == options.cpu_nodes + options.gpu_nodes
     assert len(gpu) == options.gpu_nodes

@@ -169,6 +169,7 @@ async def test_a_node_that_changes_or_goes_does_so_for_the_tenant(
     world: World, acme: TenantCluster
 ) -> None:
     key = ObjectKey("", "node-1")
+    await eventually(lambda: acme.server.get(NODES, key), "the virtual node is there")
     world.super.patch(NODES, key, {"metadata": {"labels": {"gpu": "H100"}}})
     await eventually(
         lambda: acme.server.live(NODES, key)["metadata"]["labels"].get("gpu") == "H100",

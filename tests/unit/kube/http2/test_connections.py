@@ -4,6 +4,7 @@ import asyncio
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from kube.connection import Credentials, FixedCredentials
@@ -374,3 +375,23 @@ async def test_a_server_of_another_authority_is_told_nothing(server: Http2Server
     assert "a-secret-token" not in str(caught.value)
     assert server.peers == []
     await eventually(lambda: not server.peers, "no connection is left")
+
+
+async def test_the_certificate_must_be_for_the_name_that_the_credentials_tell(
+    server: Http2Server,
+) -> None:
+    """As kubeconfigs do by ``tls-server-name``; the test server's certificate is for 127.0.0.1 only."""
+    wrong = msgspec.structs.replace(server.credentials, name="elsewhere")
+    transport = Http2Transport(FixedCredentials(wrong))
+    with pytest.raises(Unreachable, match="elsewhere"):
+        await transport.request("GET", "/", {}, b"", 5.0)
+    await transport.close()
+    local = server.credentials.server.replace("127.0.0.1", "localhost")
+    right = msgspec.structs.replace(server.credentials, server=local, name="127.0.0.1")
+    transport = Http2Transport(FixedCredentials(right))
+    async with asyncio.TaskGroup() as tasks:
+        one = ask(tasks, transport)
+        peer = await server.peer()
+        peer.answer((await peer.request()).stream)
+        assert (await one).status == 200
+    await transport.close()

@@ -1,0 +1,70 @@
+"""``python -m node_agent``, also installed as ``node-agent``."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+
+import msgspec
+import structlog
+
+from kube.connection import InvalidKubeconfig, super_credentials
+from node_agent.app import App
+from node_agent.settings import Settings
+
+USAGE = """usage: node-agent
+
+Serves the kubelet API of a node to the API servers of all tenants, to each its own pods. Takes no
+arguments: it is told by environment variables named NODE_AGENT_*, see docs/operations.md.
+"""
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT; exit code 2 if the environment is wrong."""
+    if len(sys.argv) > 1:
+        print(USAGE, end="")
+        sys.exit(0 if sys.argv[1] in ("-h", "--help") else 2)
+    try:
+        settings = Settings.from_environment(os.environ)
+        credentials = super_credentials(settings.super_kubeconfig, os.environ)
+        _log_to_stdout(settings.log_level)
+    except (msgspec.ValidationError, InvalidKubeconfig, KeyError) as error:
+        print(f"node-agent: the environment is wrong: {error}", file=sys.stderr)
+        sys.exit(2)
+    try:
+        asyncio.run(_until_told_to_stop(App(settings, credentials)))
+    except asyncio.CancelledError:
+        pass
+
+
+async def _until_told_to_stop(app: App) -> None:
+    main_task = asyncio.current_task()
+    assert main_task is not None
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, main_task.cancel)
+    await app.run()
+
+
+def _log_to_stdout(level: str) -> None:
+    console = sys.stdout.isatty()
+    renderer = structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.getLevelNamesMapping()[level.upper()]
+        ),
+        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        cache_logger_on_first_use=True,
+    )
+
+
+if __name__ == "__main__":
+    main()

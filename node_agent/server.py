@@ -1,0 +1,167 @@
+"""Who asks, for what, and may it be? Every connection carries one request."""
+
+import asyncio
+import contextlib
+import datetime
+import socket
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Protocol
+
+import structlog
+from cryptography import x509
+
+from node_agent import http1, metrics
+from node_agent.authorities import Authorities, Unauthenticated
+from node_agent.http1 import Refused, Request
+from node_agent.limits import Limits
+from node_agent.routes import PodRequest, Report, route
+from node_agent.serving import Reception, client_certificate
+from node_agent.settings import Settings
+from node_agent.streams import Closed, TlsStream
+
+log = structlog.get_logger(__name__)
+
+HANDSHAKE_SECONDS = 10.0
+HEAD_SECONDS = 30.0
+STRANGERS_AT_ONCE = 256
+"""Connections that have not yet said who they are; the oldest makes room for the next."""
+STRANGERS_HEAD = 16 * 1024
+STRANGERS_SECONDS = 5.0
+
+
+class Backend(Protocol):
+    """Answers what is asked for; knows the tenant for certain."""
+
+    async def answer(
+        self, tenant: str, request: Request, wanted: PodRequest | Report, client: TlsStream
+    ) -> None:
+        """Write the whole answer. Raises Refused before the first byte of it, Closed any time."""
+
+
+class Server:
+    """Serves tenants' API servers until cancelled."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        authorities: Authorities,
+        backend: Backend,
+        limits: Limits,
+        problems: Callable[[], list[str]],
+    ) -> None:
+        self._settings = settings
+        self._authorities = authorities
+        self._backend = backend
+        self._problems = problems
+        self._reception = Reception(settings)
+        self._limits = limits
+        self._strangers: dict[asyncio.Task[None], None] = {}
+        self.port = 0
+
+    def listen(self) -> socket.socket:
+        """The listening socket; ``port`` is known from here on."""
+        address = self._settings.address
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        listener = socket.create_server((address, self._settings.port), family=family, backlog=512)
+        listener.setblocking(False)
+        self.port = listener.getsockname()[1]
+        return listener
+
+    async def run(self, listener: socket.socket) -> None:
+        """Accept until cancelled; the connections end with us."""
+        loop = asyncio.get_running_loop()
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                try:
+                    plain, peer = await loop.sock_accept(listener)
+                except OSError as error:  # out of descriptors, or the client has gone already
+                    log.warning("no connection accepted", reason=str(error))
+                    await asyncio.sleep(0.1)
+                    continue
+                task = tasks.create_task(self._serve(plain, str(peer[0])))
+                self._strangers[task] = None
+                if len(self._strangers) > STRANGERS_AT_ONCE:
+                    oldest = next(iter(self._strangers))
+                    del self._strangers[oldest]
+                    oldest.cancel()
+
+    async def _serve(self, plain: socket.socket, peer: str) -> None:
+        """One connection, from its first byte to its last; what goes wrong stays here."""
+        with plain:
+            try:
+                stream, connection = self._reception.receive(plain)
+                async with asyncio.timeout(HANDSHAKE_SECONDS):
+                    await stream.handshake()
+                await self._authenticated(stream, client_certificate(connection), peer)
+            except (Closed, TimeoutError, OSError) as error:
+                metrics.BROKEN.inc()
+                log.info("connection lost", peer=peer, reason=str(error) or "too slow")
+            except Exception:
+                log.exception("connection failed", peer=peer)
+            finally:
+                self._strangers.pop(_current_task(), None)
+
+    async def _authenticated(
+        self, stream: TlsStream, certificate: x509.Certificate | None, peer: str
+    ) -> None:
+        try:
+            tenant = self._authorities.tenant_of(certificate, _now())
+        except Unauthenticated as error:
+            _log_refusal(HTTPStatus.UNAUTHORIZED, str(error), peer)
+            await _turn_away(stream)
+            return
+        self._strangers.pop(_current_task(), None)
+        request: Request | None = None
+        try:
+            with self._limits.connection(tenant):
+                async with self._limits.head(tenant), asyncio.timeout(HEAD_SECONDS):
+                    head, more = await http1.read_head(stream)
+                if more:
+                    # Nothing may wait behind a request: an upgrade that fails must not turn what
+                    # follows it into a request of ours.
+                    raise Refused(HTTPStatus.BAD_REQUEST, "there is more behind the request")
+                request = http1.parse_request(head)
+                wanted = route(request)
+                if problems := self._problems():
+                    raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, problems[0])
+                await self._backend.answer(tenant, request, wanted, stream)
+                metrics.REQUESTS.labels(_kind(wanted), "ok").inc()
+                await stream.end()
+        except Refused as error:
+            path = request.path[:200] if request else ""
+            _log_refusal(error.status, error.message, peer, tenant, path)
+            await stream.write(http1.failure(error.status, error.message))
+            await stream.end()
+
+
+async def _turn_away(stream: TlsStream) -> None:
+    """Answer a stranger. Of its request no more is read than clients need to take the answer."""
+    with contextlib.suppress(Refused, TimeoutError):
+        async with asyncio.timeout(STRANGERS_SECONDS):
+            await http1.read_head(stream, STRANGERS_HEAD)
+    await stream.write(http1.failure(HTTPStatus.UNAUTHORIZED, "Unauthorized"))
+    await stream.end()
+
+
+def _log_refusal(
+    status: HTTPStatus, reason: str, peer: str, tenant: str = "", path: str = ""
+) -> None:
+    """Once for each refusal, without the query (commands may hold secrets) and without headers."""
+    metrics.REFUSED.labels(str(status.value)).inc()
+    fields = {"tenant": tenant, "path": path} if tenant else {}
+    log.warning("refused", status=status.value, reason=reason, peer=peer, **fields)
+
+
+def _kind(wanted: PodRequest | Report) -> str:
+    return wanted.verb.value if isinstance(wanted, PodRequest) else wanted.value
+
+
+def _current_task() -> asyncio.Task[None]:
+    task = asyncio.current_task()
+    assert task is not None
+    return task
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)

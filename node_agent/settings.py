@@ -1,0 +1,69 @@
+"""What the node agent can be told: read once from the environment, at the edge."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from vcluster import api
+
+PREFIX = "NODE_AGENT_"
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The environment variables NODE_AGENT_<NAME>; an unknown one is refused."""
+
+    super_kubeconfig: str = ""
+    """The super cluster's kubeconfig file; empty: the service account of the pod we run in. The kubelet
+    is asked as the same identity."""
+    node: str = ""
+    """The node whose kubelet we stand before; empty: all simulated nodes, which have no kubelet."""
+    address: str = "127.0.0.1"
+    port: int = api.NODE_AGENT_PORT
+    """Where tenants' API servers find us; 0 chooses a free port."""
+    certificate: str = ""
+    key: str = ""
+    """The files of our serving certificate and its key, PEM; read again when they change."""
+    kubelet: str = "127.0.0.1:10250"
+    """Where the kubelet listens."""
+    kubelet_ca: str = ""
+    """The file with the authorities of the kubelet's serving certificate, PEM."""
+    kubelet_name: str = ""
+    """The name in the kubelet's serving certificate; empty: the node's."""
+    connections: int = 4096
+    """At once, of all tenants together."""
+    tenant_connections: int = 512
+    """At once, of one tenant."""
+    stalled_seconds: float = 60.0
+    """A peer that takes nothing of what is sent to it for so long is dropped."""
+    health_address: str = "127.0.0.1"
+    health_port: int = 0
+    """Where /healthz, /readyz and /metrics are served; 0 chooses a free port."""
+    port_file: str = ""
+    """Where the chosen health port is written, if given."""
+    log_level: str = "info"
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
+        """Raises msgspec.ValidationError, naming the variable and what would be right."""
+        values = {
+            name.removeprefix(PREFIX).lower(): value
+            for name, value in environment.items()
+            if name.startswith(PREFIX)
+        }
+        settings = msgspec.convert(values, cls, strict=False)
+        required = ["certificate", "key"] + (["kubelet_ca"] if settings.node else [])
+        if missing := [name for name in required if not getattr(settings, name)]:
+            names = ", ".join(f"{PREFIX}{name.upper()}" for name in missing)
+            raise msgspec.ValidationError(f"{names} must name a file")
+        host, _, port = settings.kubelet.rpartition(":")
+        if not (host and port.isdecimal()):
+            raise msgspec.ValidationError(
+                f"{PREFIX}KUBELET is {settings.kubelet!r}, but must be host:port"
+            )
+        return settings
+
+    @property
+    def kubelet_endpoint(self) -> tuple[str, int]:
+        """Host and port of the kubelet."""
+        host, _, port = self.kubelet.rpartition(":")
+        return host.strip("[]"), int(port)

@@ -1,0 +1,68 @@
+"""Bytes from one connection to the other, as fast as the slower one takes them."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import TypeVar
+
+from node_agent.streams import Closed, TlsStream
+
+T = TypeVar("T")
+Count = Callable[[int], None]
+"""Told of each piece that was passed on."""
+
+
+async def heard(client: TlsStream, answer: Coroutine[None, None, T]) -> T | None:
+    """What the other side answers; None if the client hangs up before. Raises Closed."""
+    result: list[T] = []
+
+    async def listen() -> None:
+        result.append(await answer)
+
+    await _first(listen(), _silence(client))
+    return result[0] if result else None
+
+
+async def splice(kubelet: TlsStream, client: TlsStream, count: Count) -> None:
+    """Both directions, until one side ends; what that one has sent is passed on before.
+
+    Which side may still speak after the other has ended is a matter of the protocols inside, which
+    have ends of their own for each of their streams. Raises Closed.
+    """
+    await _first(_pump(client, kubelet, count), _pump(kubelet, client, count))
+
+
+async def relay(kubelet: TlsStream, client: TlsStream, count: Count) -> None:
+    """The rest of an answer, until it ends or the client goes away. Raises Closed."""
+    await _first(_pump(kubelet, client, count), _silence(client))
+
+
+async def _pump(source: TlsStream, sink: TlsStream, count: Count) -> None:
+    while piece := await source.read():
+        await sink.write(piece)
+        count(len(piece))
+
+
+async def _silence(client: TlsStream) -> None:
+    """Return when the client hangs up; it has nothing to say while it is answered."""
+    if await client.read():
+        raise Closed("the client sent more than its request")
+
+
+async def _first(*ways: Coroutine[None, None, None]) -> None:
+    """Run them at once until one of them ends; the others are cut off. Raises Closed."""
+    async with asyncio.TaskGroup() as tasks:
+        running = [tasks.create_task(_outcome(way)) for way in ways]
+        done, others = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        for task in others:
+            task.cancel()
+    for task in done:
+        if error := task.result():
+            raise error
+
+
+async def _outcome(way: Coroutine[None, None, None]) -> Closed | None:
+    try:
+        await way
+    except Closed as error:
+        return error
+    return None

@@ -1,0 +1,52 @@
+"""What a tenant's super namespaces hold, counted when its session begins."""
+
+import msgspec
+import structlog
+
+from kube.resources import PODS
+from syncer.admission.ledger import Item
+from syncer.super_state import TOKEN_COMPONENT
+from syncer.tenant_state import TenantState
+from vcluster import api
+
+log = structlog.get_logger(__name__)
+
+
+async def take_stock(state: TenantState) -> None:
+    """Fill the tenant's ledger; nothing that is limited goes down before. Raises ApiError, Unreachable.
+
+    The list is read after the ledger was opened, so what changes meanwhile is told by the watch.
+    """
+    super_state = state.super
+    ledger = super_state.admission.ledgers.get(state.tenant.key)
+    if ledger is None:
+        return
+    await _pods(state)
+    there = {Item(PODS.plural, key) for key in super_state.pods.keys()}
+    for plural, store in super_state.mirrors.items():
+        for key, entry in store.items():
+            if entry.tenant == state.tenant.key and entry.component != TOKEN_COMPONENT:
+                super_state.count(entry.tenant, plural, key, entry)
+                there.add(Item(plural, key))
+    for item in ledger.charged():
+        if item not in there:
+            ledger.observe(item, None)
+    super_state.admission.known(state.tenant.key)
+    log.info("quota known", tenant=state.tenant.key, items=len(ledger.charged()))
+
+
+async def _pods(state: TenantState) -> None:
+    super_state = state.super
+    selector = f"{api.TENANT_LABEL}={state.tenant.key}"
+    async for page in super_state.client.pages(PODS, label_selector=selector):
+        for item in page.items or ():
+            raw = bytes(item)
+            try:
+                key = super_state.pods.upsert(raw, listed=True)
+                listed = super_state.pods.read(raw)
+            except (msgspec.MsgspecError, ValueError):
+                log.exception("object set aside")
+                continue
+            pod = super_state.pods.get(key)
+            if pod is not None and pod.version == listed.version:
+                super_state.admission.super_pod(key, None, pod, raw)

@@ -1,0 +1,118 @@
+"""The tenant's policy at its own API server: said at once, restored when it is removed or weakened."""
+
+import json
+from collections.abc import Sequence
+from functools import partial
+
+import pytest
+import yaml
+
+from tests.e2e.local_system import LocalSystem, Object, TenantCluster, wait_for
+from tests.e2e.objects import deployment
+from tests.pod_policy_cases import BASELINE, CONFIGURED, POLICY, RESTRICTED, Case, secured
+
+POLICIES = "validatingadmissionpolicies"
+PODS_POLICY = "virtualcluster-pods"
+MIGHTY = Case(
+    "mighty", "spec.containers[main].securityContext.privileged", secured(privileged=True)
+)
+
+
+def answers(tenant: TenantCluster, cases: Sequence[Case]) -> dict[str, str]:
+    """What the API server says to each pod; nothing is created."""
+    pods = yaml.safe_dump_all([case.pod() for case in cases])
+    lines = tenant.kubectl("create", "--dry-run=server", "-f", "-", stdin=pods, check=False)
+    return {
+        case.name: next(
+            line
+            for line in lines.splitlines()
+            if f'"{case.name}"' in line or line.startswith(f"pod/{case.name} ")
+        )
+        for case in cases
+    }
+
+
+def misjudged(tenant: TenantCluster, cases: Sequence[Case]) -> dict[str, str]:
+    """The pods that are admitted and should not be, or the other way round, or for another reason."""
+    expected = {
+        case.name: f"denied request: {case.refused}" if case.refused else "created (server dry run)"
+        for case in cases
+    }
+    said = answers(tenant, cases)
+    return {name: said[name] for name, text in expected.items() if text not in said[name]}
+
+
+def agrees(tenant: TenantCluster, case: Case) -> bool:
+    return not misjudged(tenant, [case])
+
+
+@pytest.fixture(scope="module")
+def strict(local: LocalSystem) -> TenantCluster:
+    """A tenant whose policy the tests change."""
+    return local.create_tenant("strict")
+
+
+def change_policy(local: LocalSystem, tenant: TenantCluster, policy: Object | None) -> None:
+    for value in (None, policy):
+        patch = json.dumps({"spec": {"policy": value}})
+        args = ("-n", "tenants", "patch", "virtualcluster", tenant.name, "--type=merge")
+        local.super.kubectl(*args, "-p", patch)
+
+
+def test_what_is_not_safe_is_refused_with_a_sentence_that_names_the_field(
+    strict: TenantCluster,
+) -> None:
+    wait_for("the front door is there", partial(agrees, strict, MIGHTY))
+    assert not misjudged(strict, BASELINE)
+
+
+def test_a_policy_that_changes_holds_at_once(local: LocalSystem, strict: TenantCluster) -> None:
+    change_policy(local, strict, POLICY)
+    wait_for("the new policy holds", partial(agrees, strict, CONFIGURED[2]))
+    assert not misjudged(strict, CONFIGURED)
+    change_policy(local, strict, {"podSecurity": "restricted"})
+    wait_for("the next policy holds", partial(agrees, strict, RESTRICTED[1]))
+    assert not misjudged(strict, RESTRICTED)
+    change_policy(local, strict, None)
+    wait_for("the safe default holds", partial(agrees, strict, BASELINE[0]))
+
+
+def test_a_template_is_warned_about_and_what_exists_can_still_be_changed(
+    strict: TenantCluster,
+) -> None:
+    template = yaml.safe_dump(deployment("daemon", replicas=0, hostNetwork=True))
+    answer = strict.kubectl("apply", "-f", "-", stdin=template, check=False)
+    assert "deployment.apps/daemon created" in answer
+    assert "Warning" in answer
+    assert "spec.hostNetwork: true is not allowed" in answer
+    answer = strict.kubectl("label", "deployment", "daemon", "a=b", check=False)
+    assert "labeled" in answer
+    assert "Warning" not in answer
+    strict.kubectl("delete", "deployment", "daemon")
+
+
+@pytest.mark.parametrize(
+    ("attack", "undone"),
+    [
+        (("delete", POLICIES, PODS_POLICY), "virtualcluster-pods' denied"),
+        (("delete", "validatingadmissionpolicybindings", PODS_POLICY), "virtualcluster-pods' denied"),
+        (
+            (
+                "patch", "validatingadmissionpolicybinding", PODS_POLICY, "--type=merge", "-p",
+                '{"spec": {"matchResources": {"namespaceSelector": {"matchLabels": {"a": "b"}}}}}',
+            ),
+            "virtualcluster-pods' denied",
+        ),
+    ],
+    ids=["removed", "unbound", "excepted"],
+)  # fmt: skip
+def test_what_is_removed_or_weakened_is_put_back(
+    strict: TenantCluster, attack: tuple[str, ...], undone: str
+) -> None:
+    def says() -> str:
+        return answers(strict, [MIGHTY])[MIGHTY.name]
+
+    wait_for("the front door is shut", lambda: undone in says())
+    strict.kubectl(*attack)
+    wait_for("it is open", lambda: "created" in says())
+    wait_for("it is shut again", lambda: undone in says())

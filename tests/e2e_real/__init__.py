@@ -1,0 +1,1 @@
+"""End-to-end tests with real nodes: pods run in containers."""

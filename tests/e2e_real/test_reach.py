@@ -1,0 +1,90 @@
+"""What kubectl reaches of a pod on a real node: through the node agent, as the tenant."""
+
+import hashlib
+import os
+import re
+import socket
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.local_system import LocalSystem, TenantCluster, wait_for
+from tests.e2e_real.containers import ANSWER, container_pod, is_ready, web_pod
+
+
+@pytest.fixture(scope="module")
+def shell(team_a: TenantCluster) -> Iterator[TenantCluster]:
+    """team-a with a pod ``shell`` that waits, and has said something."""
+    team_a.apply(container_pod("shell", "echo first; echo second; exec sleep 100000", "real-0"))
+    wait_for("shell is ready", lambda: is_ready(team_a, "shell"))
+    yield team_a
+    team_a.kubectl("delete", "pod", "shell", "--grace-period=0", "--force", check=False)
+
+
+def test_logs(shell: TenantCluster) -> None:
+    assert shell.kubectl("logs", "shell") == "first\nsecond\n"
+    assert shell.kubectl("logs", "shell", "--tail=1") == "second\n"
+
+
+def test_exec_gives_output_errors_and_exit_code(shell: TenantCluster) -> None:
+    done = shell.run("exec", "shell", "--", "sh", "-c", "echo out; echo err >&2; exit 7")
+    assert (done.stdout, done.returncode) == ("out\n", 7)
+    assert "err\n" in done.stderr
+
+
+def test_files_are_copied_both_ways(shell: TenantCluster, tmp_path: Path) -> None:
+    there, back = tmp_path / "there", tmp_path / "back"
+    there.write_bytes(os.urandom(3_000_000))
+    shell.kubectl("cp", str(there), "shell:/tmp/copied")
+    shell.kubectl("cp", "shell:/tmp/copied", str(back))
+    digests = {hashlib.sha256(path.read_bytes()).hexdigest() for path in (there, back)}
+    assert len(digests) == 1
+
+
+def test_a_debug_container_runs_beside(shell: TenantCluster) -> None:
+    image = "localhost/busybox:1"
+    shell.kubectl("debug", "shell", "--profile=baseline", f"--image={image}", "-c", "beside",
+                  "--", "sh", "-c", "echo debugged; sleep 1000")  # fmt: skip
+    wait_for(
+        "it has spoken", lambda: "debugged" in shell.run("logs", "shell", "-c", "beside").stdout
+    )
+
+
+def test_a_port_is_forwarded(team_a: TenantCluster) -> None:
+    team_a.apply(web_pod("forwarded", "real-1"))
+    wait_for("it is ready", lambda: is_ready(team_a, "forwarded"))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    process = team_a.start("port-forward", "pod/forwarded", f"{port}:8080")
+    try:
+        assert process.stdout is not None
+        assert re.match(r"Forwarding from 127\.0\.0\.1", process.stdout.readline())
+        for _ in range(3):
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as answer:
+                assert answer.read().decode() == f"{ANSWER}\n"
+    finally:
+        process.terminate()
+        process.communicate(timeout=10)
+        team_a.kubectl("delete", "pod", "forwarded", "--wait=false")
+
+
+def test_statistics_are_of_the_tenants_own_pods(
+    shell: TenantCluster, team_b: TenantCluster
+) -> None:
+    path = "/api/v1/nodes/real-0/proxy/stats/summary"
+    assert '"name":"shell"' in shell.kubectl("get", "--raw", path)
+    assert "shell" not in team_b.kubectl("get", "--raw", path)
+
+
+def test_another_tenants_pod_is_not_found(
+    local: LocalSystem, shell: TenantCluster, team_b: TenantCluster
+) -> None:
+    """Even if its API server believes that it has such a pod on the node."""
+    for namespace in ("default", shell.super_namespace()):
+        path = f"/api/v1/nodes/real-0/proxy/containerLogs/{namespace}/shell/main"
+        done = team_b.run("get", "--raw", path)
+        assert done.returncode
+        assert "first" not in done.stdout + done.stderr
+        assert "NotFound" in done.stderr

@@ -1,0 +1,79 @@
+"""Pods that ask for what is not theirs."""
+
+import json
+from functools import partial
+
+from tests.e2e.local_system import LocalSystem, TenantCluster, wait_for
+from tests.e2e.objects import pod
+from tests.hostile.bystander import told
+
+
+def test_what_a_pod_cannot_choose(
+    local: LocalSystem, alice: TenantCluster, mallory: TenantCluster
+) -> None:
+    greedy = pod(
+        "greedy",
+        priorityClassName="system-node-critical",
+        schedulerName="nobody",
+        serviceAccountName="default",
+        automountServiceAccountToken=True,
+        nodeName="cpu-0",
+        dnsPolicy="ClusterFirst",
+        enableServiceLinks=True,
+    )
+    greedy["metadata"]["labels"] = {
+        "kueue.x-k8s.io/queue-name": "alice",
+        "scheduling.k8s.io/group-name": "alice",
+    }
+    mallory.apply(greedy)
+    namespace = mallory.super_namespace()
+    below = wait_for("it is down", partial(local.super.get, "pod", "greedy", namespace))
+    spec = below["spec"]
+    assert spec.get("priority", 0) == 0
+    assert "priorityClassName" not in spec
+    assert spec["schedulerName"] == "default-scheduler"
+    assert spec["automountServiceAccountToken"] is False
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert not [
+        volume
+        for volume in spec["volumes"]
+        if any(
+            "serviceAccountToken" in source
+            for source in volume.get("projected", {}).get("sources", ())
+        )
+    ], "no token of the super cluster"
+    mallory.kubectl("delete", "pod", "greedy")
+
+
+def test_what_belongs_to_alice_is_not_found(
+    local: LocalSystem, alice: TenantCluster, mallory: TenantCluster
+) -> None:
+    alice.kubectl("create", "secret", "generic", "treasure", "--from-literal=a=b")
+    user = pod("user", volumes=[{"name": "v", "secret": {"secretName": "treasure"}}])
+    alice.apply(user)
+    wait_for(
+        "alice has it", partial(local.super.get, "secret", "treasure", alice.super_namespace())
+    )
+    volumes = [
+        {"name": "secret", "secret": {"secretName": "treasure"}},
+        {"name": "claim", "persistentVolumeClaim": {"claimName": "treasure"}},
+    ]
+    mallory.apply(pod("thief", volumes=volumes))
+    assert "not found" in told(mallory, "thief")["message"]
+    assert local.super.get("pod", "thief", mallory.super_namespace()) is None
+    mallory.kubectl("delete", "pod", "thief")
+    alice.kubectl("delete", "pod/user", "secret/treasure")
+    wait_for(
+        "her secret is gone below",
+        lambda: local.super.get("secret", "treasure", alice.super_namespace()) is None,
+    )
+
+
+def test_a_kubelets_own_pod(
+    local: LocalSystem, alice: TenantCluster, mallory: TenantCluster
+) -> None:
+    static = pod("static", nodeName="cpu-0", automountServiceAccountToken=False)
+    static["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "x"}
+    answer = mallory.kubectl("create", "-f", "-", stdin=json.dumps(static), check=False)
+    assert "created" not in answer
+    assert "kubernetes.io/config.mirror is reserved" in answer

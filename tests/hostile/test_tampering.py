@@ -1,0 +1,152 @@
+"""The tenant breaks what operator and syncer have put into its own API server."""
+
+import json
+import socket
+from functools import partial
+
+import pytest
+
+from tests.e2e.local_system import LocalSystem, Object, TenantCluster, wait_for
+from tests.e2e.objects import pod
+from tests.hostile.bystander import alice_works, patched, phase_is, told
+from tests.pod_policy_cases import Case, secured
+
+MIGHTY = Case("mighty", "", secured(privileged=True))
+EXCEPTION = {"spec": {"matchResources": {"namespaceSelector": {"matchLabels": {"never": "true"}}}}}
+GREEDY = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}
+
+
+def front_door_is_shut(mallory: TenantCluster) -> bool:
+    answer = mallory.kubectl(
+        "create", "--dry-run=server", "-f", "-", stdin=json.dumps(MIGHTY.pod()), check=False
+    )
+    return "denied request" in answer
+
+
+def test_all_that_was_bootstrapped_is_put_back(
+    local: LocalSystem, alice: TenantCluster, mallory: TenantCluster
+) -> None:
+    wait_for("the front door is there", partial(front_door_is_shut, mallory))
+    before = bootstrapped(mallory)
+    mallory.kubectl("patch", "clusterrole", "virtualcluster:syncers", *patched({"rules": [GREEDY]}))
+    mallory.kubectl("delete", "clusterrolebinding", "virtualcluster:syncers")
+    mallory.kubectl("delete", "flowschema", "virtualcluster-syncer")
+    shares = {"spec": {"limited": {"nominalConcurrencyShares": 0}}}
+    mallory.kubectl(
+        "patch", "prioritylevelconfiguration", "virtualcluster-syncer", *patched(shares)
+    )
+    mallory.kubectl("delete", "validatingadmissionpolicy", "virtualcluster-pod-templates")
+    binding = ("validatingadmissionpolicybinding", "virtualcluster-pods")
+    mallory.kubectl("patch", *binding, *patched(EXCEPTION))
+    alice_works(alice)
+    wait_for("all is as it was", lambda: bootstrapped(mallory) == before)
+    wait_for("the front door is shut", partial(front_door_is_shut, mallory))
+    mallory.apply(pod("after"))
+    wait_for("its own pods run again", partial(phase_is, mallory, "after", "Running"))
+    mallory.kubectl("delete", "pod", "after")
+
+
+def bootstrapped(tenant: TenantCluster) -> dict[str, Object]:
+    """What the operator has put there, without what changes by itself."""
+    kinds = (
+        "clusterroles,clusterrolebindings,flowschemas,prioritylevelconfigurations,"
+        "validatingadmissionpolicies,validatingadmissionpolicybindings"
+    )
+    return {
+        f"{item['kind']}/{item['metadata']['name']}": {
+            key: value for key, value in item.items() if key not in ("metadata", "status")
+        }
+        for item in tenant.items(kinds)
+        if item["metadata"]["name"].startswith("virtualcluster")
+    }
+
+
+def test_behind_the_front_door_there_is_a_wall(
+    local: LocalSystem, alice: TenantCluster, mallory: TenantCluster
+) -> None:
+    mallory.kubectl("delete", "validatingadmissionpolicies", "--all")
+    for label in ("enforce", "enforce-version"):
+        value = {"enforce": "privileged", "enforce-version": "v1.20"}[label]
+        mallory.kubectl(
+            "label", "namespace", "default", f"pod-security.kubernetes.io/{label}={value}"
+        )
+    manifest = json.dumps(MIGHTY.pod())
+    wait_for(
+        "it is open",
+        lambda: "created" in mallory.kubectl("create", "-f", "-", stdin=manifest, check=False),
+    )
+    assert told(mallory, "mighty")["reason"] == "PodSecurity"
+    assert local.super.get("pod", "mighty", mallory.super_namespace()) is None
+    mallory.kubectl("delete", "pod", "mighty")
+    for label in ("enforce", "enforce-version"):
+        mallory.kubectl("label", "namespace", "default", f"pod-security.kubernetes.io/{label}-")
+
+
+def test_nodes_and_leases(local: LocalSystem, alice: TenantCluster, mallory: TenantCluster) -> None:
+    """Its nodes are pictures."""
+    names = {item["metadata"]["name"] for item in local.super.items("nodes")}
+    taint = {"spec": {"taints": [{"key": "mine", "effect": "NoExecute"}], "unschedulable": True}}
+    mallory.kubectl("patch", "node", "cpu-0", *patched(taint))
+    mallory.kubectl("delete", "node", "cpu-1")
+    own = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "mine"}}
+    lease = {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": "syncer", "namespace": "kube-system"},
+    }
+    mallory.apply(own, lease)
+    mallory.apply(pod("lost", nodeName="mine"))
+
+    def restored() -> bool:
+        found = {item["metadata"]["name"]: item for item in mallory.items("nodes")}
+        return names | {"mine"} == set(found) and not found["cpu-0"]["spec"].get("unschedulable")
+
+    wait_for("they show again what is", restored)
+    below = wait_for(
+        "it is down", partial(local.super.get, "pod", "lost", mallory.super_namespace())
+    )
+    assert "nodeName" not in below["spec"], "there is no such node"
+    mallory.kubectl("delete", "pod/lost", "node/mine", "--wait=false")
+    mallory.kubectl("delete", "lease", "syncer", "-n", "kube-system")
+
+
+@pytest.mark.parametrize("manner", ["refuses", "hangs"])
+def test_a_webhook_in_the_way_of_the_syncer(
+    local: LocalSystem, alice: TenantCluster, mallory: TenantCluster, manner: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # it accepts, and never answers
+        port = silent.getsockname()[1] if manner == "hangs" else 1
+        rule = {
+            "apiGroups": ["*"],
+            "apiVersions": ["*"],
+            "operations": ["*"],
+            "resources": ["*/*"],
+            "scope": "*",
+        }
+        webhook = {
+            "name": "in.the.way",
+            "clientConfig": {"url": f"https://127.0.0.1:{port}/"},
+            "rules": [rule],
+            "failurePolicy": "Fail",
+            "timeoutSeconds": 30,
+            "sideEffects": "None",
+            "admissionReviewVersions": ["v1"],
+        }
+        mallory.apply(pod("before"))
+        wait_for("it runs", partial(phase_is, mallory, "before", "Running"))
+        mallory.apply(
+            {
+                "apiVersion": "admissionregistration.k8s.io/v1",
+                "kind": "ValidatingWebhookConfiguration",
+                "metadata": {"name": "in-the-way"},
+                "webhooks": [webhook],
+            }
+        )
+        # The super cluster takes its pod away: the syncer has to write that, and cannot.
+        local.super.kubectl("delete", "pod", "before", "-n", mallory.super_namespace())
+        for _ in range(3):
+            alice_works(alice)
+        mallory.kubectl("delete", "validatingwebhookconfiguration", "in-the-way")
+    wait_for(
+        "its pod is gone, since all is written now", lambda: mallory.get("pod", "before") is None
+    )
