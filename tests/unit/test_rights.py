@@ -89,4 +89,4 @@ def test_the_syncer_has_no_right_that_it_cannot_use(rule: dict[str, list[str]]) 
 
 
 def test_the_syncer_uses_most_verbs() -> None:
-    assert {"get", "list", "watch", "create", "patch", "delete"} == VERBS
+    assert {"get", "list", "watch", "create", "update", "patch", "delete"} == VERBS
