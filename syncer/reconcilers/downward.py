@@ -128,11 +128,11 @@ class DownwardReconciler:
         elif mirror is None:
             async with self._within_quota(state, kind.resource, key, mirror_key, source, wanted):
                 await self._create(state, kind, key, source, mirror_key, wanted)
+                state.lost.discard(state.request(plural, key))
         elif not _ours(mirror, state, key):
             await self._foreign(state, kind.resource, key, source.uid, mirror_key)
         elif mirror.source_uid != source.uid:
-            # Deleted and created again under the same name: its DELETED event brings us back.
-            await self._delete(kind.resource, mirror_key, mirror.uid)
+            await self._replaced(state, kind.resource, key, mirror_key, mirror)
         else:
             try:
                 async with self._within_quota(
@@ -181,7 +181,9 @@ class DownwardReconciler:
         source: Entry,
         mirror: Entry | None,
     ) -> Object | None:
-        raw = source.raw or await self._read(state, kind.resource, key)
+        raw = source.raw
+        if not raw or (mirror is None and state.request(kind.resource.plural, key) in state.lost):
+            raw = await self._read(state, kind.resource, key)
         if not raw:
             return None
         wanted = decode_object(raw)
@@ -297,13 +299,14 @@ class DownwardReconciler:
         if state.sources[plural].get(key) is None:
             state.told.pop((plural, key), None)
             state.deleted.pop(state.request(plural, key), None)
+            state.lost.discard(state.request(plural, key))
         if mirror is None or not _ours(mirror, state, key):
             return
-        if references.all_known(state):
-            await self._delete(kind.resource, state.mirror_key(plural, key), mirror.uid)
-        else:
+        if not references.all_known(state):
             # After a restart: not all that may use it has been looked at, so it may be in use after all.
             self._super.down.add_after(state.request(plural, key), 2.0)
+        elif state.usage.was_left(plural, key) or not await references.look(state, plural, key):
+            await self._delete(kind.resource, state.mirror_key(plural, key), mirror.uid)
 
     async def _remove(
         self,
@@ -317,6 +320,7 @@ class DownwardReconciler:
         if state.sources[resource.plural].get(key) is None:
             self._super.hosts.forget(state.request(resource.plural, key))
         request = state.request(resource.plural, key)
+        state.lost.discard(request)
         deleted = state.deleted.pop(request, "")
         if mirror is None:
             self._super.admission.unclaim(request)
@@ -326,6 +330,23 @@ class DownwardReconciler:
         if deleted != mirror.source_uid and await self._still_there(state, resource, key, mirror):
             return
         await self._delete(resource, mirror_key, mirror.uid)
+
+    async def _replaced(
+        self,
+        state: TenantState,
+        resource: Resource,
+        key: ObjectKey,
+        mirror_key: ObjectKey,
+        mirror: Entry,
+    ) -> None:
+        """The mirror is of another object of that name: of one before, or of one we do not know yet."""
+        seen = state.deleted.get(state.request(resource.plural, key)) == mirror.source_uid
+        if not seen and (raw := await self._read(state, resource, key)):
+            state.sources[resource.plural].put(raw)
+            if decode_head(raw).metadata.uid == mirror.source_uid:
+                self._super.down.add(state.request(resource.plural, key))
+                return
+        await self._delete(resource, mirror_key, mirror.uid)  # its DELETED event brings us back
 
     async def _still_there(
         self, state: TenantState, resource: Resource, key: ObjectKey, mirror: Entry
