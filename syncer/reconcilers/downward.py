@@ -1,21 +1,20 @@
 """From the tenant to the super cluster, generic over kinds: a kind adds only its translation."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 
 import structlog
 
 from kube.client import Patch
-from kube.errors import AlreadyExists, ApiError, Conflict, Forbidden, Invalid, NotFound
+from kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
 from kube.objects import Object, ObjectKey, decode_head, decode_object, encode
 from kube.resources import NAMESPACES, NETWORK_POLICIES, SERVICE_ACCOUNTS, Resource
-from syncer.admission.ledger import Item, describe
-from syncer.admission.object_usage import object_usage
+from syncer.admission.ledger import Item
 from syncer.entries import Entry
 from syncer.kinds.mirror import DownwardKind, Recreate, Refused
 from syncer.reconcilers import references
 from syncer.reconcilers.isolation import Isolation
 from syncer.reconcilers.messages import tell
+from syncer.reconcilers.object_quota import OverQuota, within_quota
 from syncer.runtime.workqueue import Request
 from syncer.super_state import SuperState
 from syncer.tenant_state import TenantState
@@ -40,10 +39,6 @@ class HostTaken(Refused):
         message = f"{host!r} is in use already, be it by a wildcard; choose another host"
         super().__init__("spec.rules", "HostTaken", message)
         self.host = host
-
-
-class OverQuota(Exception):
-    """The tenant's quota has no room for the object; it is asked for again when there is."""
 
 
 class DownwardReconciler:
@@ -126,7 +121,7 @@ class DownwardReconciler:
         if wanted is None or source is None:
             await self._remove(state, kind.resource, key, mirror_key, mirror)
         elif mirror is None:
-            async with self._within_quota(state, kind.resource, key, mirror_key, source, wanted):
+            async with within_quota(state, kind.resource, key, mirror_key, source, wanted):
                 await self._create(state, kind, key, source, mirror_key, wanted)
                 state.lost.discard(state.request(plural, key))
         elif not _ours(mirror, state, key):
@@ -135,43 +130,11 @@ class DownwardReconciler:
             await self._replaced(state, kind.resource, key, mirror_key, mirror)
         else:
             try:
-                async with self._within_quota(
-                    state, kind.resource, key, mirror_key, source, wanted
-                ):
+                async with within_quota(state, kind.resource, key, mirror_key, source, wanted):
                     await self._update(state, kind, mirror_key, mirror, wanted)
             except (Forbidden, Invalid) as error:
                 await tell(state, kind.resource, key, source.uid, "FailedMirror", error.message)
                 raise
-
-    @asynccontextmanager
-    async def _within_quota(
-        self,
-        state: TenantState,
-        resource: Resource,
-        key: ObjectKey,
-        mirror_key: ObjectKey,
-        source: Entry,
-        wanted: Object,
-    ) -> AsyncIterator[None]:
-        """Reserve what the mirror will count for. Raises OverQuota, when the tenant has been told."""
-        admission, tenant = self._super.admission, state.tenant.key
-        if tenant not in admission.ledgers:
-            yield
-            return
-        item = Item(resource.plural, mirror_key)
-        usage = object_usage(resource, wanted)
-        short = admission.claim(state.request(resource.plural, key), item, usage)
-        if short is not None:
-            message = f"waits for quota: {describe(short)}"
-            await tell(state, resource, key, source.uid, "QuotaExceeded", message)
-            raise OverQuota
-        try:
-            yield
-        except ApiError as error:
-            if error.status < 500:
-                admission.settle(tenant, item)
-            raise  # else it may have been done: what is reserved stays so until that is known
-        admission.settle(tenant, item)
 
     async def _wanted(
         self,

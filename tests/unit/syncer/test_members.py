@@ -2,6 +2,7 @@
 
 import asyncio
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,19 @@ QUICK = {"lease_seconds": 4}
 @pytest.fixture
 async def tenants(world: World) -> list[TenantCluster]:
     """Six tenants, in different buckets."""
-    return [await world.add_tenant(f"team-{number}") for number in range(6)]
+    return await spread(world)
+
+
+async def spread(world: World, **options: Any) -> list[TenantCluster]:
+    """Six tenants or more: until both a and b, were they the members, have some."""
+    tenants: list[TenantCluster] = []
+    while len(tenants) < 6 or len({_of_two(cluster) for cluster in tenants}) < 2:
+        tenants.append(await world.add_tenant(f"team-{len(tenants)}", **options))
+    return tenants
+
+
+def _of_two(cluster: TenantCluster) -> bool:
+    return int(cluster.tenant.bucket) in buckets.share("a", ["a", "b"])
 
 
 def holders(world: World) -> dict[str, frozenset[int]]:

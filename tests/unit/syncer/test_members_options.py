@@ -7,6 +7,7 @@ import pytest
 
 from kube.objects import Object, ObjectKey
 from kube.resources import CUSTOM_RESOURCE_DEFINITIONS, INGRESS_CLASSES, INGRESSES, Resource
+from syncer import buckets
 from tests.fakes.waiting import eventually
 from tests.unit.syncer.test_custom_resources import (
     FLAVORS,
@@ -19,7 +20,7 @@ from tests.unit.syncer.test_custom_resources import (
     unserved,
 )
 from tests.unit.syncer.test_ingresses import SHOP, an_ingress
-from tests.unit.syncer.test_members import holder, serve, shared
+from tests.unit.syncer.test_members import holder, serve, shared, spread
 from tests.unit.syncer.world import TenantCluster, World
 from vcluster import api
 
@@ -34,7 +35,7 @@ async def tenants(world: World) -> list[TenantCluster]:
     for resource in (WIDGETS, FLAVORS):
         world.super.create(CUSTOM_RESOURCE_DEFINITIONS, a_definition(resource))
     options: dict[str, Any] = OPTIONS | {"ingresses": True}
-    return [await world.add_tenant(f"team-{number}", **options) for number in range(6)]
+    return await spread(world, **options)
 
 
 async def go_down(tenants: list[TenantCluster], resource: Resource, obj: Object) -> None:
@@ -103,6 +104,29 @@ async def test_a_host_has_one_owner_among_the_tenants_of_all_members(
     await shared(world, "a", "b")
     assert not world.super.script.calls("DELETE", "ingresses")
     first.server.delete(INGRESSES, SHOP)
+    await second.goes_down(INGRESSES, SHOP)
+
+
+async def test_a_host_is_free_when_its_owner_is_gone_whoever_held_its_bucket_before(
+    world: World, tenants: list[TenantCluster]
+) -> None:
+    world.start_member("a")
+    await shared(world, "a")
+    first, second = (
+        next(c for c in tenants if int(c.tenant.bucket) in buckets.share(member, ["a", "b"]))
+        for member in ("b", "a")
+    )
+    first.server.create(INGRESSES, an_ingress())
+    await first.goes_down(INGRESSES, SHOP)
+    world.start_member("b")
+    await shared(world, "a", "b")
+    second.server.create(INGRESSES, an_ingress())
+    await second.told("HostTaken")
+    first.server.freeze()  # so that the other member makes it not anew
+    world.super.lose(INGRESSES, first.mirror_key(SHOP))
+    await world.super.stop()
+    world.super.compact()
+    await world.super.start()
     await second.goes_down(INGRESSES, SHOP)
 
 
