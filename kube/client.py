@@ -146,6 +146,7 @@ class Client:
         resource: Resource,
         resource_version: str,
         *,
+        namespace: str = "",
         label_selector: str = "",
         field_selector: str = "",
         metadata_only: bool = False,
@@ -163,7 +164,7 @@ class Client:
             labelSelector=label_selector,
             fieldSelector=field_selector,
         )
-        target = f"{resource.path()}?{urlencode(query)}"
+        target = f"{resource.path(namespace)}?{urlencode(query)}"
         headers = {"Accept": _METADATA if metadata_only else _JSON}
         self._count("WATCH", resource)
         async with self._transport.stream(

@@ -32,18 +32,13 @@ def main() -> None:
     except (msgspec.ValidationError, InvalidKubeconfig, KeyError) as error:
         print(f"syncer: the environment is wrong: {error}", file=sys.stderr)
         sys.exit(2)
-    try:
-        asyncio.run(_until_told_to_stop(App(settings, credentials)))
-    except asyncio.CancelledError:
-        pass
+    asyncio.run(_until_told_to_stop(App(settings, credentials)))
 
 
 async def _until_told_to_stop(app: App) -> None:
-    main_task = asyncio.current_task()
-    assert main_task is not None
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, main_task.cancel)
+        loop.add_signal_handler(number, app.leave)
     await app.run()
 
 

@@ -2,36 +2,42 @@
 
 import asyncio
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import structlog
 from prometheus_client import Counter, Histogram
 
 from kube.client import Client
-from kube.connection import CredentialSource, FixedCredentials, InvalidKubeconfig
+from kube.connection import CredentialSource
 from kube.errors import ApiError, Unreachable
 from kube.http2.transport import transport_for
-from kube.resources import EVENTS, PODS
+from kube.objects import ObjectKey
+from kube.resources import PODS
+from kube.transport import Transport
 from syncer import metrics
 from syncer.health import HealthServer
-from syncer.kinds import downward_kinds, optional_kinds
+from syncer.kinds import downward_kinds
 from syncer.kinds.network_policy import Ranges
+from syncer.membership.fence import FencedTransport
+from syncer.membership.members import Membership
 from syncer.reconcilers import quota_report
 from syncer.reconcilers.downward import DownwardReconciler
 from syncer.reconcilers.isolation import Isolation
 from syncer.reconcilers.pod_downward import PodDownward
 from syncer.reconcilers.upward import UpwardReconciler
-from syncer.runtime.controller import Controller, backoff
-from syncer.runtime.informer import Informer
+from syncer.runtime.controller import Controller
 from syncer.runtime.workqueue import Request, WorkQueue
-from syncer.session import Session
-from syncer.settings import Settings
-from syncer.super_state import MASS_KINDS, SuperState
-from syncer.tenants import Tenants, fingerprint
-from vcluster import api
-from vcluster.api import Tenant
+from syncer.sessions import Sessions
+from syncer.settings import Settings, host_name
+from syncer.super_state import SuperState
+from syncer.super_watches import SuperWatches
+from syncer.tenants import Tenants
 
 log = structlog.get_logger(__name__)
+
+RETRY_SECONDS = 1.0
+LEAVE_SECONDS = 5.0
+"""At most so long tenants are handed over at the end; then the Lease has to expire."""
 
 
 class App:
@@ -39,141 +45,109 @@ class App:
 
     def __init__(self, settings: Settings, credentials: CredentialSource) -> None:
         self._settings = settings
-        self._client = Client(transport_for(credentials), settings.request_timeout)
+        transport = transport_for(credentials)
+        self._membership = _membership(settings, transport, self._note)
+        fence = self._membership.fence
+        self._client = Client(FencedTransport(transport, fence), settings.request_timeout)
         self._down = WorkQueue(settings.tenant_inflight)
         self._up = WorkQueue(settings.tenant_inflight)
         kinds = downward_kinds(settings.denied, settings.pods, settings.gateway_address)
         self._super = SuperState(self._client, self._down, self._up, kinds)
         self._tenants = Tenants(self._client)
-        self._sessions: dict[str, Session] = {}
+        self._changed = self._tenants.changed
+        self._told_to_leave = asyncio.Event()
+        self._settled = False
         self._observers = {name: _Observer(name) for name in ("down", "up")}
         self._controllers = list(self._make_controllers())
-        self._optional: dict[str, Informer] = {}
-        self._informers = [*self._super_informers(), *self._tenants.informers]
+        self._watches = SuperWatches(self._client, self._super)
+        self._common_informers = [*self._watches.published, *self._tenants.informers]
+        self._sessions = Sessions(
+            self._tenants, self._super, self._watches, settings, fence, self._forget
+        )
 
     async def run(self) -> None:
-        """Mirror every tenant until cancelled."""
-        health = HealthServer(list, self._not_ready, self._refresh_metrics)
+        """Mirror the tenants that are ours until cancelled, or until told to leave."""
+        health = HealthServer(list, self.problems, self._refresh_metrics)
         settings = self._settings
         port = await health.start(settings.address, settings.port, settings.port_file)
-        log.info("serving", address=settings.address, port=port)
+        log.info("serving", address=settings.address, port=port, member=self._membership.name)
         try:
             async with asyncio.TaskGroup() as tasks:
-                for informer in self._informers:
-                    tasks.create_task(informer.run())
-                for informer in self._informers:
-                    await informer.synced.wait()
-                log.info("super cluster in step", pods=len(self._super.pods))
-                self._super.admission.keep_room()
-                tasks.create_task(self._let_go())
-                for controller in self._controllers:
-                    tasks.create_task(controller.run())
-                _settle_garbage_collector()
-                await self._follow_tenants(tasks)
+                tasks.create_task(self._membership.run())
+                mirroring = tasks.create_task(self._mirror(tasks))
+                await self._told_to_leave.wait()
+                mirroring.cancel()
+                await asyncio.wait([mirroring])
+                await self._hand_over()
+                raise _Left
+        except* _Left:
+            log.info("left", member=self._membership.name)
         finally:
             await health.stop()
             await self._client.close()
 
-    async def _let_go(self) -> None:
-        """Gangs of tenants that are not in step by now keep no room from others any longer."""
-        await asyncio.sleep(self._settings.reconciliation_timeout * 3)
-        self._super.admission.let_go()
+    def _note(self) -> None:
+        self._changed.set()
 
-    async def _follow_tenants(self, tasks: asyncio.TaskGroup) -> None:
-        running: dict[str, tuple[str, asyncio.Task[None]]] = {}
-        while True:
-            self._tenants.changed.clear()
-            wanted = {tenant.key: (tenant, mark) for tenant, mark in self._tenants.wanted()}
-            for key, (mark, task) in list(running.items()):
-                if key not in wanted or fingerprint(*wanted[key]) != mark:
-                    del running[key]
-                    task.cancel()
-                    await asyncio.wait([task])  # never two sessions of one tenant at once
-                    for controller in self._controllers:
-                        controller.forget(key)
-                    if key not in wanted:
-                        self._super.admission.forget(key)
-            for key, (tenant, credentials) in wanted.items():
-                if key not in running:
-                    task = tasks.create_task(self._supervise(tenant, tasks))
-                    running[key] = fingerprint(tenant, credentials), task
-            await self._tenants.changed.wait()
+    def leave(self) -> None:
+        """Hand all tenants over to the other members and end ``run``, within some seconds."""
+        self._told_to_leave.set()
 
-    async def _supervise(self, tenant: Tenant, following: asyncio.TaskGroup) -> None:
-        """Keep one tenant's session running; its failures never reach another tenant."""
-        failures = 0
+    async def _mirror(self, tasks: asyncio.TaskGroup) -> None:
+        for informer in self._common_informers:
+            tasks.create_task(informer.run())
+        for informer in (*self._common_informers, *self._membership.informers):
+            await informer.synced.wait()
+        for controller in self._controllers:
+            tasks.create_task(controller.run())
         while True:
+            self._changed.clear()
             try:
-                await self._follow_options(tenant, following)
-                credentials = await self._tenants.credentials(tenant)
-                session = Session(
-                    tenant, FixedCredentials(credentials), self._super, self._settings
-                )
-                self._sessions[tenant.key] = session
-                async with asyncio.TaskGroup() as tasks:
-                    reporting = tasks.create_task(self._report(tenant, session))
-                    try:
-                        await session.run()
-                    finally:
-                        reporting.cancel()
-            except (InvalidKubeconfig, ApiError, Unreachable) as error:
-                log.warning("no session", tenant=tenant.key, reason=str(error))
-            except Exception:
-                log.exception("session failed", tenant=tenant.key, failures=failures)
-            finally:
-                self._sessions.pop(tenant.key, None)
-                for observer in self._observers.values():
-                    observer.latest.pop(tenant.key, None)
-            failures += 1
-            await asyncio.sleep(backoff(failures))
+                await self._settle(tasks)
+            except (ApiError, Unreachable) as error:
+                log.info("not settled", reason=str(error))
+                asyncio.get_running_loop().call_later(RETRY_SECONDS, self._changed.set)
+            await self._changed.wait()
 
-    async def _follow_options(self, tenant: Tenant, following: asyncio.TaskGroup) -> None:
-        """Know the super cluster's objects of all kinds that the tenant's options ask for."""
-        state = self._super
-        down, up = optional_kinds(tenant.sync)
-        for kind in down:
-            if (plural := kind.resource.plural) not in self._optional:
-                self._optional[plural] = Informer(
-                    self._client,
-                    kind.resource,
-                    state.add_downward(kind),
-                    label_selector=api.TENANT_LABEL,
-                    optional=True,
-                )
-                following.create_task(self._optional[plural].run())
-        for shown in up:
-            if (plural := shown.resource.plural) not in self._optional:
-                self._optional[plural] = Informer(
-                    self._client,
-                    shown.resource,
-                    state.add_upward(shown),
-                    metadata_only=shown.metadata_only,
-                    optional=True,
-                )
-                following.create_task(self._optional[plural].run())
-        for resource in [kind.resource for kind in down] + [kind.resource for kind in up]:
-            await self._optional[resource.plural].synced.wait()
-
-    async def _report(self, tenant: Tenant, session: Session) -> None:
-        """Keep the condition Syncing true to what is."""
-        while True:
-            if session.held:
-                reason, message = "NotAnswering", "the tenant's API server does not answer"
-            elif not session.synced:
-                reason, message = "Starting", "reading the tenant's objects"
-            else:
-                reason, message = "InStep", "the tenant's objects are mirrored"
-            syncing = session.synced and not session.held
-            quota = quota_report.figures_of(session.state)
-            await self._tenants.report(
-                tenant, syncing=syncing, reason=reason, message=message, quota=quota
+    async def _settle(self, tasks: asyncio.TaskGroup) -> None:
+        """Bring buckets, watches and sessions to what members and tenants there are."""
+        membership, sessions = self._membership, self._sessions
+        if not membership.fence.is_open:
+            sessions.suspend(True)
+            if not await membership.reclaim():
+                return  # we are called once the Lease is renewed
+        share = membership.share()
+        await sessions.keep(membership.held & share)
+        if not membership.resume():
+            return
+        await membership.exchange(share)
+        if await self._watches.select(membership.held, tasks):
+            self._super.admission.keep_room()
+            asyncio.get_running_loop().call_later(
+                self._settings.reconciliation_timeout * 3, self._super.admission.let_go
             )
-            if syncing:
-                try:
-                    await quota_report.publish(session.state, quota)
-                except (ApiError, Unreachable) as error:
-                    log.info("quota not published", tenant=tenant.key, reason=str(error))
-            await asyncio.sleep(0.5 if not syncing else 2.0)
+        sessions.start(membership.held, tasks)
+        sessions.suspend(False)
+        if not self._settled and membership.held == share:
+            self._settled = True
+            log.info("super cluster in step", pods=len(self._super.pods))
+            _settle_garbage_collector()
+
+    async def _hand_over(self) -> None:
+        try:
+            async with asyncio.timeout(LEAVE_SECONDS):
+                await self._sessions.keep(frozenset())
+                await self._membership.leave()
+        except (TimeoutError, ApiError, Unreachable) as error:
+            log.warning("left without notice: the Lease has to expire", reason=str(error))
+
+    def _forget(self, tenant: str, gone: bool) -> None:
+        if gone:
+            self._super.admission.forget(tenant)
+        for controller in self._controllers:
+            controller.forget(tenant)
+        for observer in self._observers.values():
+            observer.latest.pop(tenant, None)
 
     def _make_controllers(self) -> Iterator[Controller]:
         settings = self._settings
@@ -194,35 +168,40 @@ class App:
                 observe=self._observers[name],
             )
 
-    def _super_informers(self) -> Iterator[Informer]:
-        state = self._super
-        for plural, kind in state.downward.items():
-            yield Informer(
-                self._client,
-                kind.resource,
-                state.mirrors[plural],
-                # A host that the provider uses itself is taken, too.
-                label_selector="" if kind.hosts else api.TENANT_LABEL,
-                metadata_only=plural in MASS_KINDS,
-            )
-        yield Informer(self._client, PODS, state.pods, label_selector=api.TENANT_LABEL)
-        yield Informer(self._client, EVENTS, state.events)
-        for plural, published in state.upward.items():
-            yield Informer(self._client, published.resource, state.published[plural])
+    @property
+    def idle(self) -> bool:
+        """Nothing is to be worked on now; what was put off does not count."""
+        return self._down.idle and self._up.idle
 
-    def _not_ready(self) -> list[str]:
-        if not all(informer.synced.is_set() for informer in self._informers):
-            return ["the super cluster's objects are not all known yet"]
+    @property
+    def super_pods(self) -> int:
+        """How many super pods this syncer knows."""
+        return len(self._super.pods)
+
+    def depths(self, tenant: str) -> tuple[int, int]:
+        """How many requests of the tenant wait, downward and upward."""
+        return self._down.depth(tenant), self._up.depth(tenant)
+
+    def problems(self) -> list[str]:
+        """What keeps this syncer from being ready, in words."""
+        if not self._membership.fence.is_open:
+            return ["this syncer's Lease is not renewed: it writes nothing"]
+        if not self._settled:
+            return ["other syncers still hold what is this one's, or its objects are not all known"]
         return [
             f"tenant {key}: its objects are not all known yet"
-            for key, session in self._sessions.items()
+            for key, session in self._sessions.current.items()
             if not session.synced and not session.held
         ]
 
     def _refresh_metrics(self) -> None:
-        for key, session in self._sessions.items():
-            metrics.DEPTH.labels(key, "down").set(self._down.depth(key))
-            metrics.DEPTH.labels(key, "up").set(self._up.depth(key))
+        sessions, membership = self._sessions.current, self._membership
+        metrics.MEMBERS.set(len(membership.alive()))
+        metrics.BUCKETS.set(len(membership.held))
+        metrics.LEASE.set(int(membership.fence.is_open))
+        for key, session in sessions.items():
+            for direction, depth in zip(("down", "up"), self.depths(key), strict=True):
+                metrics.DEPTH.labels(key, direction).set(depth)
             metrics.PODS.labels(key).set(len(session.state.pods))
             quota_report.measure(session.state)
             for direction, observer in self._observers.items():
@@ -230,7 +209,7 @@ class App:
                     metrics.TENANT_DELAY.labels(key, direction).set(observer.latest[key])
         totals: dict[tuple[str, str, str], int] = {}
         clients = [("super", self._client)]
-        clients += [("tenant", session.client) for session in self._sessions.values()]
+        clients += [("tenant", session.client) for session in sessions.values()]
         for side, client in clients:
             for (verb, kind), count in client.calls.items():
                 totals[side, verb, kind] = totals.get((side, verb, kind), 0) + count
@@ -263,6 +242,21 @@ class _Observer:
             self._delays[kind].observe(waited + took)
             if kind == PODS.plural:
                 self.latest[request.tenant] = waited + took
+
+
+class _Left(Exception):
+    """The end of ``run`` after a hand-over."""
+
+
+def _membership(
+    settings: Settings, transport: Transport, changed: Callable[[], None]
+) -> Membership:
+    deadline = settings.lease_seconds - settings.request_timeout - 1
+    # Not fenced: it opens the fence. Its requests must not take longer than the Lease allows.
+    timeout = min(settings.request_timeout, deadline / 2)
+    client = Client(transport, timeout, longest_wait=timeout / 2)
+    key = ObjectKey(settings.namespace, settings.member or host_name())
+    return Membership(client, key, settings.lease_seconds, deadline, changed)
 
 
 def _settle_garbage_collector() -> None:

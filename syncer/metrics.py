@@ -90,6 +90,18 @@ REPAIRS = Counter(
     registry=REGISTRY,
 )
 
+MEMBERS = Gauge(
+    "syncer_members", "Syncers that live, as this one knows; itself included.", registry=REGISTRY
+)
+BUCKETS = Gauge(
+    "syncer_buckets", "Buckets of tenants that this syncer holds, of 64.", registry=REGISTRY
+)
+LEASE = Gauge(
+    "syncer_lease_valid",
+    "1 while this syncer's Lease is renewed and it may write.",
+    registry=REGISTRY,
+)
+
 BY_TENANT = (TENANT_DELAY, DEPTH, BREAKER, SYNCED, PODS, QUOTA_USED, QUOTA_HARD, HELD)
 
 

@@ -14,6 +14,7 @@ from kube.quantities import nanos
 from kube.resources import PODS, SECRETS
 from syncer import metrics, patrol
 from syncer.admission.ledger import Item
+from syncer.membership.fence import Fence, FencedTransport
 from syncer.reconcilers import tokens
 from syncer.reconcilers.stock import take_stock
 from syncer.runtime.breaker import CircuitBreaker
@@ -42,16 +43,19 @@ class Session:
         credentials: CredentialSource,
         super_state: SuperState,
         settings: Settings,
+        fence: Fence,
     ) -> None:
         self._tenant = tenant
         self._super = super_state
         self._settings = settings
+        self._fence = fence
         self._breaker = CircuitBreaker(self._probe, self._hold, self._hold)
-        transport = transport_for(credentials)
-        client = Client(transport, settings.request_timeout, self._breaker.observe)
+        transport = FencedTransport(transport_for(credentials), fence)
+        client = Client(transport, settings.request_timeout, self._observe)
         self._probing = Client(transport, settings.request_timeout)
         self._state = TenantState(tenant, client, super_state)
         self._synced = False
+        self._suspended = False
         self._doubts: list[Item] = []
 
     @property
@@ -74,8 +78,17 @@ class Session:
         """What is known of the tenant."""
         return self._state
 
+    def suspend(self, suspended: bool) -> None:
+        """Hold everything back while this syncer must not write, and let it go on then."""
+        if suspended is not self._suspended:
+            self._suspended = suspended
+            self._hold()
+
     async def run(self) -> None:
-        """Mirror until cancelled. Raises when something fails that a new session may cure."""
+        """Mirror until cancelled. Raises when something fails that a new session may cure.
+
+        When it ends, nothing of the tenant is worked on any more.
+        """
         key = self._tenant.key
         self._super.tenants[key] = self._state
         hard = {name: nanos(amount) for name, amount in self._tenant.quota.items()}
@@ -95,7 +108,10 @@ class Session:
                 await self._in_step(tasks)
         finally:
             self._leave()
-            await self._state.client.close()
+            await self._state.client.close()  # what is under way fails soon
+            for queue in (self._super.down, self._super.up):
+                await queue.drained(key)
+            await self._state.client.close()  # what it has opened meanwhile
 
     async def _in_step(self, tasks: asyncio.TaskGroup) -> None:
         await self._retried(take_stock)
@@ -152,7 +168,7 @@ class Session:
     def _hold(self) -> None:
         """Hand out the tenant's requests only while they can be worked on."""
         key = self._tenant.key
-        held = self._breaker.is_open or not self._synced
+        held = self._breaker.is_open or not self._synced or self._suspended
         metrics.BREAKER.labels(key).set(int(self._breaker.is_open))
         for queue in (self._super.down, self._super.up):
             if held:
@@ -162,13 +178,19 @@ class Session:
         if self._breaker.is_open:
             log.warning("tenant does not answer: held back and probed", tenant=key)
 
+    def _observe(self, answered: bool) -> None:
+        if (
+            answered or self._fence.is_open
+        ):  # what we were not allowed to ask is not the tenant's fault
+            self._breaker.observe(answered)
+
     async def _probe(self) -> None:
         await self._probing.ready()
 
     async def _patrols(self) -> None:
         while True:
             await asyncio.sleep(self._settings.patrol_seconds)
-            if self._breaker.is_open:
+            if self._breaker.is_open or self._suspended:
                 continue
             try:
                 await patrol.everything(self._state)

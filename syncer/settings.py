@@ -1,10 +1,13 @@
 """What the syncer can be told: read once from the environment, at the edge."""
 
+import re
+import socket
 from collections.abc import Mapping
 
 import msgspec
 
 PREFIX = "SYNCER_"
+NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -32,7 +35,28 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The ranges (comma separated) of all pods, for the network policies that keep tenants apart."""
     gateway_address: str = ""
     """Where pods reach the tenants' API servers: to its own, a tenant's endpoints may point there."""
+    namespace: str = "virtualcluster-system"
+    """Where the Leases of the syncers are, and the record of who mirrors whom."""
+    member: str = ""
+    """This syncer's own name among them; empty: the host's name, in a pod the pod's."""
+    lease_seconds: int = 14
+    """After so long without a sign of life others take over."""
     log_level: str = "info"
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for values that do not go together."""
+        if self.member and not NAME.fullmatch(self.member):
+            msg = (
+                f"{PREFIX}MEMBER is {self.member!r}, but must be a DNS subdomain: lower case letters, "
+                "digits, '-' and '.'"
+            )
+            raise ValueError(msg)
+        if self.lease_seconds < (least := self.request_timeout + 2):
+            msg = (
+                f"{PREFIX}LEASE_SECONDS is {self.lease_seconds}, but must be at least {least:g}: "
+                f"{PREFIX}REQUEST_TIMEOUT and 2 more"
+            )
+            raise ValueError(msg)
 
     @property
     def reconciliation_timeout(self) -> float:
@@ -58,3 +82,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def pods(self) -> list[str]:
         """The single ranges of ``pod_cidrs``."""
         return [cidr for cidr in self.pod_cidrs.split(",") if cidr]
+
+
+def host_name() -> str:
+    """The host's name, as an object may be called."""
+    name = re.sub(r"[^-a-z0-9.]", "-", socket.gethostname().lower()).strip("-.")
+    return name or "syncer"

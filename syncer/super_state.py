@@ -272,6 +272,8 @@ class SuperState:
                 self.down.add(waiting)
             if self.downward[plural].to_tenant is not None:
                 self.up.add(request)
+        else:
+            state.lost.add(request)
         if not own:
             self.down.add(request)
 

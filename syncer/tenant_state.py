@@ -39,6 +39,8 @@ class TenantState:
         """The bytes of pods that wait to go down; read again if missing."""
         self.deleted: dict[Request, str] = {}
         """UIDs of objects whose deletion was seen, so that no absence has to be guessed from."""
+        self.lost: set[Request] = set()
+        """Objects whose mirror was deleted: what we know of them may be older than that."""
         self.told: dict[tuple[str, ObjectKey], str] = {}
         """What the tenant has last been told about an object, so as not to repeat it."""
         self.mirrored_events: dict[ObjectKey, str] = {}

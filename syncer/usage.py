@@ -16,6 +16,7 @@ class Usage:
         self._waiting: dict[tuple[str, ObjectKey], set[Request]] = {}
         self._waits_for: dict[Request, tuple[str, ObjectKey]] = {}
         self._shared: dict[References, tuple[References, int]] = {}
+        self._left: set[tuple[str, ObjectKey]] = set()
 
     def knows(self, pod: ObjectKey) -> bool:
         """What the pod names has been recorded."""
@@ -25,20 +26,22 @@ class Usage:
         """The pod names these; pods of one template share the tuple."""
         if self._by_pod.get(pod) == references:
             return
-        self.drop(pod)
+        for used in self.drop(pod):
+            self._left.discard(used)  # nobody asks: it may go with the next patrol
         references, users = self._shared.get(references, (references, 0))
         self._shared[references] = references, users + 1
         self._by_pod[pod] = references
         for reference in references:
             used = reference.kind, ObjectKey(pod.namespace, reference.name)
             self._users.setdefault(used, set()).add(pod.name)
+            self._left.discard(used)
 
     def of(self, pod: ObjectKey) -> References:
         """What the pod names."""
         return self._by_pod.get(pod, ())
 
     def drop(self, pod: ObjectKey) -> list[tuple[str, ObjectKey]]:
-        """The pod has gone; what nobody uses any longer."""
+        """The pod has gone; what nobody uses any longer, and ``was_left`` has to be asked for."""
         references = self._by_pod.pop(pod, None)
         if references is None:
             return []
@@ -54,11 +57,18 @@ class Usage:
             names.discard(pod.name)
             if not names and self._users.pop(used, None) is not None:
                 unused.append(used)
+                self._left.add(used)
         return unused
 
     def in_use(self, kind: str, key: ObjectKey) -> bool:
         """A pod names the object."""
         return (kind, key) in self._users
+
+    def was_left(self, kind: str, key: ObjectKey) -> bool:
+        """We have seen the last pod go that named the object; true once."""
+        seen = (kind, key) in self._left
+        self._left.discard((kind, key))
+        return seen
 
     def used(self) -> list[tuple[str, ObjectKey]]:
         """All that pods name."""

@@ -1,21 +1,20 @@
 """From the tenant to the super cluster, generic over kinds: a kind adds only its translation."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 
 import structlog
 
 from kube.client import Patch
-from kube.errors import AlreadyExists, ApiError, Conflict, Forbidden, Invalid, NotFound
+from kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
 from kube.objects import Object, ObjectKey, decode_head, decode_object, encode
 from kube.resources import NAMESPACES, NETWORK_POLICIES, SERVICE_ACCOUNTS, Resource
-from syncer.admission.ledger import Item, describe
-from syncer.admission.object_usage import object_usage
+from syncer.admission.ledger import Item
 from syncer.entries import Entry
 from syncer.kinds.mirror import DownwardKind, Recreate, Refused
 from syncer.reconcilers import references
 from syncer.reconcilers.isolation import Isolation
 from syncer.reconcilers.messages import tell
+from syncer.reconcilers.object_quota import OverQuota, within_quota
 from syncer.runtime.workqueue import Request
 from syncer.super_state import SuperState
 from syncer.tenant_state import TenantState
@@ -40,10 +39,6 @@ class HostTaken(Refused):
         message = f"{host!r} is in use already, be it by a wildcard; choose another host"
         super().__init__("spec.rules", "HostTaken", message)
         self.host = host
-
-
-class OverQuota(Exception):
-    """The tenant's quota has no room for the object; it is asked for again when there is."""
 
 
 class DownwardReconciler:
@@ -126,52 +121,20 @@ class DownwardReconciler:
         if wanted is None or source is None:
             await self._remove(state, kind.resource, key, mirror_key, mirror)
         elif mirror is None:
-            async with self._within_quota(state, kind.resource, key, mirror_key, source, wanted):
+            async with within_quota(state, kind.resource, key, mirror_key, source, wanted):
                 await self._create(state, kind, key, source, mirror_key, wanted)
+                state.lost.discard(state.request(plural, key))
         elif not _ours(mirror, state, key):
             await self._foreign(state, kind.resource, key, source.uid, mirror_key)
         elif mirror.source_uid != source.uid:
-            # Deleted and created again under the same name: its DELETED event brings us back.
-            await self._delete(kind.resource, mirror_key, mirror.uid)
+            await self._replaced(state, kind.resource, key, mirror_key, mirror)
         else:
             try:
-                async with self._within_quota(
-                    state, kind.resource, key, mirror_key, source, wanted
-                ):
+                async with within_quota(state, kind.resource, key, mirror_key, source, wanted):
                     await self._update(state, kind, mirror_key, mirror, wanted)
             except (Forbidden, Invalid) as error:
                 await tell(state, kind.resource, key, source.uid, "FailedMirror", error.message)
                 raise
-
-    @asynccontextmanager
-    async def _within_quota(
-        self,
-        state: TenantState,
-        resource: Resource,
-        key: ObjectKey,
-        mirror_key: ObjectKey,
-        source: Entry,
-        wanted: Object,
-    ) -> AsyncIterator[None]:
-        """Reserve what the mirror will count for. Raises OverQuota, when the tenant has been told."""
-        admission, tenant = self._super.admission, state.tenant.key
-        if tenant not in admission.ledgers:
-            yield
-            return
-        item = Item(resource.plural, mirror_key)
-        usage = object_usage(resource, wanted)
-        short = admission.claim(state.request(resource.plural, key), item, usage)
-        if short is not None:
-            message = f"waits for quota: {describe(short)}"
-            await tell(state, resource, key, source.uid, "QuotaExceeded", message)
-            raise OverQuota
-        try:
-            yield
-        except ApiError as error:
-            if error.status < 500:
-                admission.settle(tenant, item)
-            raise  # else it may have been done: what is reserved stays so until that is known
-        admission.settle(tenant, item)
 
     async def _wanted(
         self,
@@ -181,7 +144,9 @@ class DownwardReconciler:
         source: Entry,
         mirror: Entry | None,
     ) -> Object | None:
-        raw = source.raw or await self._read(state, kind.resource, key)
+        raw = source.raw
+        if not raw or (mirror is None and state.request(kind.resource.plural, key) in state.lost):
+            raw = await self._read(state, kind.resource, key)
         if not raw:
             return None
         wanted = decode_object(raw)
@@ -297,13 +262,14 @@ class DownwardReconciler:
         if state.sources[plural].get(key) is None:
             state.told.pop((plural, key), None)
             state.deleted.pop(state.request(plural, key), None)
+            state.lost.discard(state.request(plural, key))
         if mirror is None or not _ours(mirror, state, key):
             return
-        if references.all_known(state):
-            await self._delete(kind.resource, state.mirror_key(plural, key), mirror.uid)
-        else:
+        if not references.all_known(state):
             # After a restart: not all that may use it has been looked at, so it may be in use after all.
             self._super.down.add_after(state.request(plural, key), 2.0)
+        elif state.usage.was_left(plural, key) or not await references.look(state, plural, key):
+            await self._delete(kind.resource, state.mirror_key(plural, key), mirror.uid)
 
     async def _remove(
         self,
@@ -317,6 +283,7 @@ class DownwardReconciler:
         if state.sources[resource.plural].get(key) is None:
             self._super.hosts.forget(state.request(resource.plural, key))
         request = state.request(resource.plural, key)
+        state.lost.discard(request)
         deleted = state.deleted.pop(request, "")
         if mirror is None:
             self._super.admission.unclaim(request)
@@ -326,6 +293,23 @@ class DownwardReconciler:
         if deleted != mirror.source_uid and await self._still_there(state, resource, key, mirror):
             return
         await self._delete(resource, mirror_key, mirror.uid)
+
+    async def _replaced(
+        self,
+        state: TenantState,
+        resource: Resource,
+        key: ObjectKey,
+        mirror_key: ObjectKey,
+        mirror: Entry,
+    ) -> None:
+        """The mirror is of another object of that name: of one before, or of one we do not know yet."""
+        seen = state.deleted.get(state.request(resource.plural, key)) == mirror.source_uid
+        if not seen and (raw := await self._read(state, resource, key)):
+            state.sources[resource.plural].put(raw)
+            if decode_head(raw).metadata.uid == mirror.source_uid:
+                self._super.down.add(state.request(resource.plural, key))
+                return
+        await self._delete(resource, mirror_key, mirror.uid)  # its DELETED event brings us back
 
     async def _still_there(
         self, state: TenantState, resource: Resource, key: ObjectKey, mirror: Entry

@@ -41,8 +41,7 @@ class PodDownward:
         if source is None:
             await self._source_gone(state, key, mirror_key, mirror)
         elif mirror is not None and mirror.source_uid != source.uid:
-            # Its DELETED event brings us back, to create the new one.
-            await self._delete(mirror_key, mirror, None)
+            await self._replaced(state, key, mirror_key, mirror)
         elif source.deleting:
             await self._terminate(state, key, mirror_key, source, mirror)
         elif mirror is not None:
@@ -212,6 +211,15 @@ class PodDownward:
             self._super.up.add(state.request(PODS.plural, key))
         elif not mirror.deleting or (mirror.grace or 0) > (source.grace or 0):
             await self._delete(mirror_key, mirror, source.grace)
+
+    async def _replaced(
+        self, state: TenantState, key: ObjectKey, mirror_key: ObjectKey, mirror: SuperPod
+    ) -> None:
+        """The super pod is of another pod of that name: of one before, or of one that we do not know yet."""
+        seen = state.deleted.get(state.request(PODS.plural, key)) == mirror.source_uid
+        if seen or not await self._still_there(state, key, mirror):
+            # Its DELETED event brings us back, to create the new one.
+            await self._delete(mirror_key, mirror, None)
 
     async def _source_gone(
         self, state: TenantState, key: ObjectKey, mirror_key: ObjectKey, mirror: SuperPod | None

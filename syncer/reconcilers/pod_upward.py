@@ -182,7 +182,10 @@ class PodUpward:
             await self._write_last_status(state, key, source, view)
         ended = source.finished or (view is not None and seen and _ends(view))
         if not source.deleting and not ended:
-            await self._write_vanished(state, key, source)
+            # Had the tenant asked for it, our watch may be late: it would be told a wrong reason.
+            live = await self._look(state, key)
+            if live is not None and live.uid == source.uid and not live.deleting:
+                await self._write_vanished(state, key, source)
         await self._remove(state, key, source)
         self._super.gone.pop(mirror_key, None)
 

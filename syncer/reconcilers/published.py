@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from kube.client import Patch
 from kube.errors import AlreadyExists, NotFound
 from kube.objects import Object, ObjectKey, decode_object, encode
-from kube.resources import NODES
+from kube.resources import NODES, PODS
 from syncer.entries import Entry
 from syncer.kinds.mirror import Link, Recreate, UpwardKind, Write, is_marked
 from syncer.super_state import SuperState
@@ -26,7 +26,8 @@ class PublishedReconciler:
             return
         wanted = await self._wanted(state, kind, name, copy)
         if wanted is None:
-            if copy is not None and not kind.kept:
+            in_use = copy is not None and await self._node_in_use(state, kind, name)
+            if copy is not None and not kind.kept and not in_use:
                 await self._delete(state, kind, key, await self._live(state, kind, key, copy))
             return
         wanted = wanted | {"metadata": wanted["metadata"] | {"name": key.name}}
@@ -61,6 +62,19 @@ class PublishedReconciler:
             return shown
         kept = copy if copy is not None and copy.source_uid == entry.uid else None
         return self._linked(state, kind.link, source, shown, kept)
+
+    async def _node_in_use(self, state: TenantState, kind: UpwardKind, name: str) -> bool:
+        """Before a node goes for want of pods: a pod may be bound to it that we do not know of yet."""
+        if kind.resource is not NODES or state.tenant.nodes_mode != "used":
+            return False
+        if self._super.published[NODES.plural].get(ObjectKey("", name)) is None:
+            return False  # the node itself is gone
+        selector = f"spec.nodeName={name}"
+        async for page in state.client.pages(PODS, field_selector=selector, limit=1):
+            for item in page.items or ():
+                state.pods.put(bytes(item))  # if it is news, the node counts as used from now on
+                return True
+        return False
 
     def _linked(
         self, state: TenantState, link: Link, source: Object, shown: Object, copy: Entry | None

@@ -49,6 +49,7 @@ class Informer:
         resource: Resource,
         store: Store,
         *,
+        namespace: str = "",
         label_selector: str = "",
         field_selector: str = "",
         metadata_only: bool = False,
@@ -58,6 +59,7 @@ class Informer:
         self._client = client
         self._resource = resource
         self._store = store
+        self._namespace = namespace
         self._label_selector = label_selector
         self._field_selector = field_selector
         self._metadata_only = metadata_only
@@ -67,9 +69,14 @@ class Informer:
         self._last_seen = b""
         self.synced = asyncio.Event()
 
+    @property
+    def plural(self) -> str:
+        """The kind, as in paths."""
+        return self._resource.plural
+
     async def run(self) -> None:
-        """Keep the store in step until cancelled."""
-        version, delay = "", FIRST_DELAY
+        """Keep the store in step until cancelled. Run again, it goes on from where it was."""
+        version, delay = self._version_seen, FIRST_DELAY
         while True:
             try:
                 if not version:
@@ -83,26 +90,49 @@ class Informer:
                     continue
                 reason = "the watch was ended at once"
             except Gone as error:
-                version = self._watched_from = ""
-                self._last_seen = b""
+                self.forget()
                 reason = str(error)
             except (ApiError, Unreachable) as error:
-                version = "" if _from_the_future(error) else self._version_seen
+                if _from_the_future(error):
+                    self.forget()
                 reason = str(error)
                 if self._optional and isinstance(error, NotFound | Forbidden):
-                    version, delay = "", NOT_SERVED_DELAY
+                    self.forget()
+                    delay = NOT_SERVED_DELAY
                     self.synced.set()
+            version = self._version_seen
             log.info("watch interrupted", kind=self._resource.plural, reason=reason)
             await asyncio.sleep(delay * random.uniform(0.5, 1.5))
             delay = min(delay * 2, LONGEST_DELAY)
 
+    def select(self, label_selector: str) -> None:
+        """List and watch these objects from the next ``run`` on; what was kept of others stays."""
+        self._label_selector = label_selector
+
+    def forget(self) -> None:
+        """List anew in the next ``run``, instead of watching from where it was."""
+        self._watched_from, self._last_seen = "", b""
+
     async def relist(self) -> str:
-        """Bring the store to what a whole list says; the list's version. Used by the patrol too."""
+        """Bring the store to what a whole list says; the list's version."""
+        keys, version = await self._list(self._label_selector)
+        self._store.retain(keys, int(version))
+        return version
+
+    async def take_in(self, label_selector: str) -> None:
+        """List these objects into the store, which may hold others besides; nothing is removed.
+
+        The watch that goes on from an older version repeats what the store then passes over.
+        """
+        await self._list(label_selector)
+
+    async def _list(self, label_selector: str) -> tuple[set[ObjectKey], str]:
         keys: set[ObjectKey] = set()
         version = ""
         async for page in self._client.pages(
             self._resource,
-            label_selector=self._label_selector,
+            namespace=self._namespace,
+            label_selector=label_selector,
             field_selector=self._field_selector,
             metadata_only=self._metadata_only,
         ):
@@ -111,14 +141,14 @@ class Informer:
                 if key := self._upsert(bytes(item), listed=True):
                     keys.add(key)
             await asyncio.sleep(0)  # a long list must not stop the other tenants
-        self._store.retain(keys, int(version))
-        return version
+        return keys, version
 
     async def _follow(self, version: str) -> str:
         self._watched_from, self._last_seen = version, b""
         async for events in self._client.watch(
             self._resource,
             version,
+            namespace=self._namespace,
             label_selector=self._label_selector,
             field_selector=self._field_selector,
             metadata_only=self._metadata_only,

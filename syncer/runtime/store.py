@@ -125,3 +125,9 @@ class ObjectStore(Generic[E]):
         for key, entry in gone:
             del self._entries[key]
             self._changed(key, entry, None, b"", False)
+
+    def drop(self, which: Callable[[ObjectKey, E], bool]) -> None:
+        """Forget entries that are no longer followed. They are not gone: nobody is told."""
+        for key, entry in list(self._entries.items()):
+            if which(key, entry):
+                del self._entries[key]

@@ -51,6 +51,7 @@ class WorkQueue:
         self._followed: set[Request] = set()
         self._delayed: dict[Request, asyncio.TimerHandle] = {}
         self._getters: deque[asyncio.Future[None]] = deque()
+        self._draining: dict[str, list[asyncio.Future[None]]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self.waited = 0.0
         """Seconds that the request handed out last had waited."""
@@ -117,6 +118,10 @@ class WorkQueue:
         self._active.remove(request)
         line = self._lines[request.tenant]
         line.inflight -= 1
+        if self._draining and not line.inflight:
+            for waiter in self._draining.pop(request.tenant, ()):
+                if not waiter.done():
+                    waiter.set_result(None)
         if request in self._pending:
             self._enqueue(request)
         elif line.left and not line.inflight:
@@ -151,6 +156,13 @@ class WorkQueue:
         if line is not None and line.inflight:
             held = self._lines[tenant] = _Line()
             held.inflight, held.left = line.inflight, True
+
+    async def drained(self, tenant: str) -> None:
+        """Wait until no worker holds a request of the tenant."""
+        while (line := self._lines.get(tenant)) is not None and line.inflight:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._draining.setdefault(tenant, []).append(waiter)
+            await waiter
 
     def depth(self, tenant: str) -> int:
         """How many requests of the tenant wait to be handed out."""

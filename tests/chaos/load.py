@@ -12,6 +12,7 @@ from tests.chaos.clusters import DEPLOYMENTS, insist
 from tests.e2e.objects import deployment, pod
 
 NAMESPACE = "load"
+RUN_SECONDS = "simulation.virtualcluster.dev/run-seconds"
 STEADY = "steady"
 STEADY_REPLICAS = 3
 
@@ -69,10 +70,12 @@ async def clear(client: Client, prefix: str = "") -> None:
             tasks.create_task(delete(client, key))
 
 
-async def create(client: Client, name: str, spec: Object) -> None:
-    """Create a pod of the load."""
+async def create(client: Client, name: str, spec: Object, run_seconds: int = 0) -> None:
+    """Create a pod of the load; one with ``run_seconds`` ends by itself, that long after its start."""
     body = pod(name, **spec)
     body["metadata"] |= {"labels": {"app": "load", "version": "first"}}
+    if run_seconds:
+        body["metadata"]["annotations"] = {RUN_SECONDS: str(run_seconds)}
     await _ensure(client, PODS, NAMESPACE, body)
 
 

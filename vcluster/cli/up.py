@@ -26,6 +26,7 @@ STATE_DIR_HELP = "Where everything is kept (default: $VC_STATE_DIR, else the use
     type=float,
     help="Seconds until a bound pod runs, on average (default 0.5).",
 )
+@click.option("--syncers", type=int, help="How many syncers share the tenants (default 1).")
 @click.option(
     "--kubeconfig",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from kube.quantities import nanos
 from vcluster.api import TENANT_LABEL, Object
 from vcluster.cli.facts import gpus, is_finished, tenant_row
+from vcluster.local.components import syncers
 from vcluster.local.state import ADDRESS, State
 from vcluster.local.status import Measured, status
 from vcluster.supervision import SupervisionError
@@ -45,9 +46,16 @@ def processes_of(state: State) -> list[Measured]:
 
 
 def delays_of(state: State) -> Delays:
-    """What the syncer of this machine has measured; nothing if it cannot be asked."""
+    """What the syncers of this machine have measured; nothing of one that cannot be asked."""
+    found: dict[tuple[str, str], float] = {}
+    for syncer in syncers(state.read().options):
+        found |= _delays_by(state, syncer)
+    return found
+
+
+def _delays_by(state: State, syncer: str) -> Delays:
     try:
-        port = int(state.port_file("syncer").read_text())
+        port = int(state.port_file(syncer).read_text())
         connection = http.client.HTTPConnection(ADDRESS, port, timeout=METRICS_SECONDS)
         try:
             connection.request("GET", "/metrics")

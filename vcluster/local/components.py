@@ -29,8 +29,8 @@ ETCD, API_SERVER, CONTROLLER_MANAGER, SCHEDULER, KWOK, OPERATOR, SYNCER, NODE_AG
     "syncer",
     "node-agent",
 )
+"""Further syncers are called syncer-2, syncer-3, ..."""
 CLUSTER = (ETCD, API_SERVER, CONTROLLER_MANAGER, SCHEDULER, KWOK)
-SERVICES = (OPERATOR, SYNCER)
 
 MODULES = {OPERATOR: "vcluster.operator", SYNCER: "syncer", NODE_AGENT: "node_agent"}
 
@@ -45,10 +45,27 @@ KWOK_START = (
 
 def wanted(options: Options) -> tuple[str, ...]:
     """The programs of this super cluster, in the order in which they need each other."""
-    if options.kubeconfig:
-        # Its nodes are not ours: whoever runs it decides about node agents.
-        return (ETCD,) + (SERVICES if options.services else ())
-    return CLUSTER + ((*SERVICES, NODE_AGENT) if options.services else ())
+    # An existing cluster's nodes are not ours: whoever runs it decides about node agents.
+    cluster = (ETCD,) if options.kubeconfig else CLUSTER
+    return cluster + services(options)
+
+
+def services(options: Options) -> tuple[str, ...]:
+    """Those of them that are ours: the operator, the syncers and the node agent."""
+    if not options.services:
+        return ()
+    agents = () if options.kubeconfig else (NODE_AGENT,)
+    return (OPERATOR, *syncers(options), *agents)
+
+
+def syncers(options: Options) -> tuple[str, ...]:
+    """The names of the syncers."""
+    return (SYNCER, *(f"{SYNCER}-{number}" for number in range(2, options.syncers + 1)))
+
+
+def module(name: str) -> str:
+    """The Python module of a program that is ours; empty for others."""
+    return MODULES.get(SYNCER if name.startswith(f"{SYNCER}-") else name, "")
 
 
 def programs(
@@ -78,8 +95,8 @@ def programs(
 
 
 def _command(name: str, state: State, ports: Mapping[str, int]) -> tuple[str, ...]:
-    if name in MODULES:
-        return sys.executable, "-m", MODULES[name]
+    if ours := module(name):
+        return sys.executable, "-m", ours
     flags = {
         ETCD: _etcd,
         API_SERVER: _api_server,
@@ -231,10 +248,11 @@ def _environment(
             "OPERATOR_NODE_AGENT_CA": "" if kubeconfig else str(state.node_agent_pki / "ca.crt"),
             "OPERATOR_GATEWAY_ADDRESS": gateway,
         }
-    if name == SYNCER:
+    if module(name) == MODULES[SYNCER]:
         return import_path | {
+            "SYNCER_MEMBER": name,
             "SYNCER_SUPER_KUBECONFIG": kubeconfig or str(state.kubeconfig(SYNCER)),
-            "SYNCER_PORT_FILE": str(state.port_file(SYNCER)),
+            "SYNCER_PORT_FILE": str(state.port_file(name)),
             "SYNCER_DENIED_CIDRS": "" if kubeconfig else ",".join(_denied(site)),
             "SYNCER_POD_CIDRS": "" if kubeconfig else ",".join(_pods(site)),
             "SYNCER_GATEWAY_ADDRESS": gateway,

@@ -10,7 +10,13 @@ from vcluster.local.real_nodes.site import MOST_NODES
 LABEL_VALUE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 
 
-MOST = {"cpu_nodes": 1000, "gpu_nodes": 1000, "gpus_per_node": 64, "real_nodes": MOST_NODES}
+RANGES = {
+    "cpu_nodes": (0, 1000),
+    "gpu_nodes": (0, 1000),
+    "gpus_per_node": (0, 64),
+    "real_nodes": (0, MOST_NODES),
+    "syncers": (1, 16),
+}
 
 
 class OptionsError(ValueError):
@@ -30,16 +36,18 @@ class Options(msgspec.Struct, frozen=True, omit_defaults=True):
     """Nodes that run pods for real, in containers on this machine."""
     kubeconfig: str = ""
     """An existing cluster that serves as super cluster; empty: one of our own."""
+    syncers: int = 1
+    """How many share the tenants."""
     services: bool = True
     """Whether operator and syncer run too."""
 
     def changed(self, given: dict[str, Any]) -> "Options":
         """These options with the given ones instead. Raises OptionsError."""
         options = msgspec.structs.replace(self, **given)
-        for name, most in MOST.items():
+        for name, (least, most) in RANGES.items():
             value = getattr(options, name)
-            if not 0 <= value <= most:
-                msg = f"{name.replace('_', '-')} is {value}, but must be between 0 and {most}"
+            if not least <= value <= most:
+                msg = f"{name.replace('_', '-')} is {value}, but must be between {least} and {most}"
                 raise OptionsError(msg)
         if options.real_nodes and options.kubeconfig:
             msg = (

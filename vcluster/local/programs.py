@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from vcluster import binaries
-from vcluster.local.components import MODULES
+from vcluster.local import components
 from vcluster.local.state import State
 from vcluster.supervision import host
 
@@ -13,6 +13,7 @@ FOR_PEOPLE_AND_TENANTS = ("etcdctl", "kube-apiserver", "kube-controller-manager"
 
 def assemble_programs(state: State, names: Sequence[str], report: Callable[[str], None]) -> None:
     """Obtain the programs and link them in ``state.binaries``. Raises BinariesError."""
-    needed = sorted({*names, *FOR_PEOPLE_AND_TENANTS} - set(MODULES))
+    others = {name for name in names if not components.module(name)}
+    needed = sorted(others.union(FOR_PEOPLE_AND_TENANTS))
     host.private_directory(state.binaries)
     binaries.assemble(state.binaries, binaries.ensure(needed, report))

@@ -152,10 +152,9 @@ class _Bringing:
             self._wait("all nodes are ready", partial(objects.nodes_ready, cluster, nodes))
             cluster.close()
             self._say(f"{len(nodes)} nodes ready")
-        for service in components.MODULES:
-            if service in self._wanted:
-                self._wait(f"{service} is ready", partial(serves, self._state, service))
-                self._say(f"{service} ready")
+        for service in components.services(self._options):
+            self._wait(f"{service} is ready", partial(serves, self._state, service))
+            self._say(f"{service} ready")
 
     def _wait(
         self, what: str, condition: Callable[[], bool], seconds: float = READY_SECONDS

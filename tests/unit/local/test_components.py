@@ -8,7 +8,7 @@ import yaml
 
 from node_agent.settings import Settings as AgentSettings
 from syncer.settings import Settings as SyncerSettings
-from vcluster.local.components import CLUSTER, NODE_AGENT, NODE_RANGE, SERVICES, programs, wanted
+from vcluster.local.components import CLUSTER, NODE_AGENT, NODE_RANGE, programs, wanted
 from vcluster.local.configuration import render_stages
 from vcluster.local.nodes import gpu_labels, wanted_nodes
 from vcluster.local.options import Options, OptionsError
@@ -26,12 +26,12 @@ def by_name(options: Options) -> dict[str, Program]:
 
 
 def test_a_cluster_of_our_own_has_all_programs() -> None:
-    assert tuple(by_name(Options())) == (*CLUSTER, *SERVICES, NODE_AGENT)
+    assert tuple(by_name(Options())) == (*CLUSTER, "operator", "syncer", NODE_AGENT)
 
 
 def test_with_an_existing_cluster_only_the_datastore_and_ours_run() -> None:
     found = by_name(Options(kubeconfig="/home/me/config"))
-    assert tuple(found) == ("etcd", *SERVICES)
+    assert tuple(found) == ("etcd", "operator", "syncer")
     assert found["operator"].environment["OPERATOR_SUPER_KUBECONFIG"] == "/home/me/config"
     assert found["syncer"].environment["SYNCER_SUPER_KUBECONFIG"] == "/home/me/config"
 
@@ -58,6 +58,18 @@ def test_our_services_understand_their_environment() -> None:
     assert [ip_network(cidr) for cidr in syncer.denied_cidrs.split(",")]
     agent = AgentSettings.from_environment(found[NODE_AGENT].environment)
     assert (agent.address, agent.port) == ("127.0.0.1", PORTS[NODE_AGENT])
+
+
+def test_syncers_have_names_and_port_files_of_their_own() -> None:
+    found = by_name(Options(syncers=3))
+    told = [
+        SyncerSettings.from_environment(found[name].environment)
+        for name in ("syncer", "syncer-2", "syncer-3")
+    ]
+    assert [settings.member for settings in told] == ["syncer", "syncer-2", "syncer-3"]
+    assert len({settings.port_file for settings in told}) == 3
+    with pytest.raises(OptionsError, match="syncers is 0, but must be between 1 and 16"):
+        Options().changed({"syncers": 0})
 
 
 def test_the_datastore_is_stopped_last() -> None:

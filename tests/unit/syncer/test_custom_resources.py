@@ -15,7 +15,7 @@ from kube.resources import (
 )
 from tests.builders import a_service
 from tests.fakes.apiserver import FakeApiServer
-from tests.fakes.faults import Answer, Fault
+from tests.fakes.faults import Answer, Fault, Hang
 from tests.fakes.waiting import eventually
 from tests.unit.syncer.world import TenantCluster, World
 from vcluster import api
@@ -117,6 +117,17 @@ async def test_a_type_that_is_missing_holds_nothing_up_and_is_noticed_when_it_co
         fault.remove()
     acme.server.create(WIDGETS, a_widget())
     await eventually(lambda: acme.mirror(WIDGETS, ONE), "it is noticed", seconds=15)
+
+
+async def test_only_who_asks_for_a_type_waits_until_its_objects_are_known(world: World) -> None:
+    acme, other = await world.add_tenant("acme", **OPTIONS), await world.add_tenant("other")
+    fault = world.super.script.add_for_good("LIST", "/widgets$", Hang())
+    await world.start_syncer_without_waiting()
+    await world.in_step(other)
+    await eventually(lambda: fault.hits, "the mirrors are asked for")
+    assert not acme.server.script.log
+    fault.remove()
+    await world.in_step(acme)
 
 
 async def test_a_type_that_leaves_the_super_cluster_leaves_the_tenants_objects(

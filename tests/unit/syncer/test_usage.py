@@ -120,5 +120,6 @@ def test_pods_that_come_and_go_leave_nothing() -> None:
         usage.record(pod, (named,))
         usage.wait(*used(named), REQUEST._replace(name=pod.name))
         usage.settle(REQUEST._replace(name=pod.name))
-        usage.drop(pod)
+        assert [usage.was_left(*left) for left in usage.drop(pod)] == [True]
+    assert not usage.was_left(*used(named))
     assert [name for name, table in vars(usage).items() if table] == []

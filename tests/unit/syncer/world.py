@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import gc
 from base64 import b64encode
+from typing import Any, NamedTuple
 
+import msgspec
 import yaml
 
 from kube.connection import Credentials, FixedCredentials
@@ -95,6 +97,13 @@ class TenantCluster:
         return await eventually(event, f"the tenant is told {reason}")
 
 
+class Syncer(NamedTuple):
+    """A syncer that runs in this process."""
+
+    app: App
+    running: asyncio.Task[None]
+
+
 class World:
     """Close it at the end."""
 
@@ -102,12 +111,14 @@ class World:
         self.super = FakeApiServer()
         self.super.verbs.admission.append(self._service_account_admission)
         self._tenants: list[TenantCluster] = []
-        self._syncer: asyncio.Task[None] | None = None
+        self.syncers: dict[str, Syncer] = {}
+        """Those that run, by the names they were started under."""
 
     async def start(self) -> None:
         """Start the super cluster; it has one node."""
         await self.super.start()
-        self.super.create(NAMESPACES, a_namespace("tenants"))
+        for name in ("tenants", Settings().namespace):
+            self.super.create(NAMESPACES, a_namespace(name))
         self.super.create(NODES, a_node())
 
     async def add_tenant(
@@ -146,32 +157,45 @@ class World:
 
     async def start_syncer_without_waiting(self, patrol_seconds: float = 3600) -> None:
         """Start the syncer."""
+        self.start_member("syncer", patrol_seconds=patrol_seconds)
+
+    def start_member(self, name: str, **told: Any) -> "Syncer":
+        """Start a syncer that is one of several; others of its namespace know of it."""
+        settings = Settings(**{"request_timeout": 1.0, "patrol_seconds": 3600, **told})
         super_credentials = FixedCredentials(Credentials(server=self.super.url, ca=b""))
-        settings = Settings(request_timeout=1.0, patrol_seconds=patrol_seconds)
-        self._syncer = asyncio.create_task(App(settings, super_credentials).run())
+        app = App(msgspec.structs.replace(settings, member=name), super_credentials)
+        self.syncers[name] = Syncer(app, asyncio.create_task(app.run()))
+        return self.syncers[name]
 
     async def in_step(self, cluster: TenantCluster) -> None:
         """Wait until the syncer says that it mirrors the tenant."""
         key = {"tenant": cluster.tenant.key}
 
         def synced() -> bool:
-            if self._syncer and self._syncer.done():
-                self._syncer.result()
+            for syncer in self.syncers.values():
+                if syncer.running.done():
+                    syncer.running.result()
             return metrics.REGISTRY.get_sample_value("syncer_tenant_synced", key) == 1
 
         await eventually(synced, f"{cluster.tenant.key} is in step", seconds=10, every=0.03)
 
-    async def kill_syncer(self) -> None:
+    async def kill_syncer(self, name: str = "syncer") -> None:
         """End it without any notice; its memory is lost."""
-        if self._syncer is not None:
-            self._syncer.cancel()
+        if (syncer := self.syncers.pop(name, None)) is not None:
+            syncer.running.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._syncer
-            self._syncer = None
+                await syncer.running
+
+    async def stop_syncer(self, name: str) -> None:
+        """End it as SIGTERM does: it hands its tenants over."""
+        syncer = self.syncers.pop(name)
+        syncer.app.leave()
+        await syncer.running
 
     async def close(self) -> None:
         """Stop everything."""
-        await self.kill_syncer()
+        for name in list(self.syncers):
+            await self.kill_syncer(name)
         for cluster in self._tenants:
             cluster.server.thaw()
             await cluster.server.stop()
