@@ -48,12 +48,26 @@ def check(site_directory: Path) -> None:
         raise MissingRequirement(f"real nodes need Linux, and this is {platform.system()}")
     if os.geteuid() != 0:
         raise MissingRequirement("real nodes need root: run vc up as root, or without --real-nodes")
+    if said := _namespaces_refused():
+        raise MissingRequirement(f"real nodes need namespaces of their own, refused here: {said}")
     if missing := cgroups.missing():
         raise MissingRequirement(
             "real nodes need the cgroup v1 hierarchies of the kernel, each mounted alone below "
             f"{cgroups.ROOT}; missing: {', '.join(missing)} (cgroup v2 is not supported yet)"
         )
     check_visible("the state directory", site_directory, "choose another --state-dir")
+
+
+def _namespaces_refused() -> str:
+    """What the kernel says to new namespaces; empty if it makes them. A container may be forbidden to."""
+    kinds = ("--net", "--mount", "--pid", "--ipc", "--uts", "--cgroup")
+    try:
+        done = subprocess.run(
+            ["unshare", *kinds, "--fork", "true"], capture_output=True, text=True, check=False
+        )
+    except OSError as error:
+        return f"unshare: {error.strerror}"
+    return done.stderr.strip() or "unshare failed" if done.returncode else ""
 
 
 def check_visible(what: str, path: Path, remedy: str) -> None:
