@@ -65,8 +65,7 @@ def to_super(pod: Object, tenant: Tenant, offers: Offers) -> Object:
     if spread := spec.get("topologySpreadConstraints"):
         wanted["topologySpreadConstraints"] = [without_merged_keys(item, labels) for item in spread]
     if own_name := full_hostname(spec, namespace, metadata["name"]):
-        del wanted["setHostnameAsFQDN"]
-        wanted["hostnameOverride"] = own_name
+        wanted |= {"hostnameOverride": own_name, "setHostnameAsFQDN": False}
     wanted |= dns(spec, namespace, tenant)
     wanted |= {"serviceAccountName": "default", "automountServiceAccountToken": False}
     marked = pod_metadata(pod, tenant)
@@ -101,7 +100,8 @@ def full_hostname(spec: Object, namespace: str, name: str) -> str:
     ``/etc/hosts`` is the node's affair, and the tenant's DNS knows that name too.
     """
     subdomain = spec.get("subdomain")
-    if not subdomain or not spec.get("setHostnameAsFQDN") or spec.get("hostNetwork"):
+    excluded = spec.get("hostNetwork") or spec.get("hostnameOverride")
+    if not subdomain or not spec.get("setHostnameAsFQDN") or excluded:
         return ""
     hostname = spec.get("hostname") or name[:LONGEST_LABEL].rstrip("-.")
     full = f"{hostname}.{subdomain}.{namespace}.svc.{CLUSTER_DOMAIN}"

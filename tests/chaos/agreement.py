@@ -221,12 +221,19 @@ def _configuration(sides: Sides, plural: str) -> Iterator[str]:
 
 
 def _used(pods: Iterable[Object], plural: str) -> Iterator[Identity]:
-    """By the two ways that these tests use: a projected volume, and a container's envFrom."""
-    field = "configMapRef" if plural == "configmaps" else "secretRef"
+    """By the ways that these tests and CoreDNS use: volumes, and a container's envFrom."""
+    volume, name, field = (
+        ("configMap", "name", "configMapRef")
+        if plural == "configmaps"
+        else ("secret", "secretName", "secretRef")
+    )
     for pod in pods:
         namespace = pod["metadata"]["namespace"]
         if plural == "configmaps" and pod["spec"].get("volumes"):
             yield namespace, ROOT_CA
+        for item in pod["spec"].get("volumes") or ():
+            if (named := item.get(volume)) and not named.get("optional"):
+                yield namespace, named[name]
         for container in pod["spec"]["containers"]:
             for reference in container.get("envFrom") or ():
                 if field in reference:

@@ -50,9 +50,7 @@ def test_a_killed_system_comes_back_with_its_pods(
     wait_for("it runs", lambda: is_ready(team_a, "stays"))
     kill_supervisor(local)
     wait_for("all that ran has ended", lambda: not any(processes(local)))
-    interface = Path(f"/sys/class/net/{Site(local.state_directory, 0).mark}")
-    # The kernel takes namespaces down when nobody waits for it.
-    wait_for("the network has gone with it", lambda: not interface.exists())
+    # Its network namespace may live on as long as the kernel wants to tell a peer of a connection's end.
     local.vc("up")
 
     def restarted() -> bool:

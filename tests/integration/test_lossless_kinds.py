@@ -156,7 +156,12 @@ UP = [
         node.NODE,
         "api/v1",
         "io.k8s.api.core.v1.Node",
-        frozenset({"status.conditions[0].lastHeartbeatTime"}),
+        frozenset(
+            {
+                "status.conditions[0].lastHeartbeatTime",
+                "status.daemonEndpoints.kubeletEndpoint.Port",  # the node agent's
+            }
+        ),
         {
             "status.conditions[].lastHeartbeatTime": "2026-01-01T00:00:09Z",
             "status.images": [],

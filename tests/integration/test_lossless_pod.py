@@ -37,6 +37,7 @@ REFUSED = {"clusterTrustBundle", "podCertificate"}
 LEFT_OUT = {
     "nodeName": "becomes a required node affinity",
     "serviceAccount": "the deprecated twin of the next",
+    "schedulingGroup": "the syncer itself lets gangs go down whole",
     "schedulerName": "no such scheduler runs in the super cluster",
     "priority": "computed from the class by each side's own admission",
     "preemptionPolicy": "likewise",

@@ -181,6 +181,7 @@ TRANSLATED = {
     "initContainers.env": "likewise",
     "dnsConfig": "the tenant's own server first",
     "dnsPolicy": "None, so that dnsConfig holds alone",
+    "setHostnameAsFQDN": "off, since the tenant's full name is the hostname",
     "serviceAccountName": "default",
     "automountServiceAccountToken": "off",
     "volumes.projected": "the tenant's tokens",
@@ -197,8 +198,11 @@ async def test_a_pod_with_all_it_can_have_is_stored_below_as_it_is_above(client:
     assert {f for f, values in above.items() if below[f] != values} <= set(TRANSLATED) | {
         "schedulerName"
     }
-    assert below.keys() - above.keys() <= {"automountServiceAccountToken", "containers.env"} | {
-        "initContainers.env"
+    assert below.keys() - above.keys() <= {
+        "automountServiceAccountToken",
+        "containers.env",
+        "hostnameOverride",
+        "initContainers.env",
     }
     for field in ("priority", "priorityClassName", "preemptionPolicy", "overhead"):
         assert pair.mirror["spec"][field] == pair.pod["spec"][field], "by its own admission"
