@@ -6,6 +6,7 @@ import pytest
 
 from kube.objects import Object, ObjectKey
 from kube.resources import INGRESS_CLASSES, INGRESSES, SECRETS
+from tests.fakes.faults import Answer
 from tests.fakes.waiting import eventually
 from tests.unit.syncer.world import TenantCluster, World
 from vcluster import api
@@ -115,7 +116,9 @@ async def test_of_two_that_came_down_at_once_the_later_one_goes(world_of_ingress
         (mirror["metadata"]["creationTimestamp"], mirror["metadata"]["uid"]) for mirror in mirrors
     ]
     loser = second if ages[0] < ages[1] else first
-    # As another syncer could have written it at the same moment.
+    # As another syncer could have written it at the same moment; ours, which may see the tenants' change
+    # later than that, cannot undo it.
+    world.super.script.add_for_good("PATCH", "/ingresses/", Answer(409, "Conflict"))
     for tenant in (first, second):
         rules = {"spec": {"rules": [{"host": HOST}]}}
         world.super.patch(INGRESSES, tenant.mirror_key(SHOP), rules)
