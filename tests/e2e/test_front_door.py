@@ -82,6 +82,12 @@ def test_a_template_is_warned_about_and_what_exists_can_still_be_changed(
     strict: TenantCluster,
 ) -> None:
     template = yaml.safe_dump(deployment("daemon", replicas=0, hostNetwork=True))
+    tried = ("apply", "--dry-run=server", "-f", "-")
+    # The API server takes up each of its policies in a moment of its own.
+    wait_for(
+        "the policy for templates holds",
+        lambda: "Warning" in strict.kubectl(*tried, stdin=template, check=False),
+    )
     answer = strict.kubectl("apply", "-f", "-", stdin=template, check=False)
     assert "deployment.apps/daemon created" in answer
     assert "Warning" in answer
