@@ -1,16 +1,15 @@
 """``python -m syncer``, also installed as ``syncer``."""
 
 import asyncio
-import logging
 import os
 import signal
 import sys
 
 import msgspec
-import structlog
 
 from kube.connection import InvalidKubeconfig, super_credentials
 from syncer.app import App
+from syncer.runtime.logs import log_to_stdout
 from syncer.settings import Settings
 
 USAGE = """usage: syncer
@@ -28,7 +27,7 @@ def main() -> None:
     try:
         settings = Settings.from_environment(os.environ)
         credentials = super_credentials(settings.super_kubeconfig, os.environ)
-        _log_to_stdout(settings.log_level)
+        log_to_stdout(settings.log_level)
     except (msgspec.ValidationError, InvalidKubeconfig, KeyError) as error:
         print(f"syncer: the environment is wrong: {error}", file=sys.stderr)
         sys.exit(2)
@@ -40,25 +39,6 @@ async def _until_told_to_stop(app: App) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, app.leave)
     await app.run()
-
-
-def _log_to_stdout(level: str) -> None:
-    console = sys.stdout.isatty()
-    renderer = structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(
-            logging.getLevelNamesMapping()[level.upper()]
-        ),
-        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
-        cache_logger_on_first_use=True,
-    )
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """The provider's classes (storage, priority, runtime) that tenants may see and use."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from kube.objects import Object
 from kube.resources import PRIORITY_CLASSES, RUNTIME_CLASSES, STORAGE_CLASSES, Resource
 from syncer.kinds.mirror import (
     Recreate,
+    Refused,
     UpwardKind,
     Write,
     body,
@@ -52,6 +53,15 @@ def is_offered(resource: Resource, source: Object) -> bool:
         return False
     labels = metadata.get("labels") or {}
     return labels.get(api.PUBLIC_LABEL) == "true" and not metadata["name"].startswith(SYSTEM_PREFIX)
+
+
+def refuse_class(field: str, name: str, offered: Collection[str]) -> None:
+    """Raise Refused for a class that the provider does not offer; an empty name: no class at all."""
+    if name in offered:
+        return
+    said = f"{name!r} is not offered here" if name else "it names no class, and none is the default"
+    there = ", ".join(sorted(offered)) or "none"
+    raise Refused(field, "NotOffered", f"{said}; offered: {there}")
 
 
 def _shown(source: Object, resource: Resource, hidden: tuple[str, ...]) -> Object:

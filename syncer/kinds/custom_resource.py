@@ -17,7 +17,7 @@ from syncer.kinds.mirror import (
     body,
     merge_patch,
     metadata_patch,
-    namespace_replaced,
+    status_writes,
     super_metadata,
     with_digest,
 )
@@ -118,10 +118,7 @@ def patch(live: Object, wanted: Object) -> Object | None:
 
 def to_tenant(mirror: Object, obj: Object, tenant: Tenant) -> list[Write]:
     """The status that the super cluster's controllers gave, by the status subresource."""
-    namespace = obj["metadata"]["namespace"]
-    given = namespace_replaced(mirror.get("status") or {}, tenant, namespace)
-    status = merge_patch(obj.get("status") or {}, given)
-    return [Write("status", {"status": status})] if given and status else []
+    return status_writes(mirror, obj, tenant)
 
 
 def _references(obj: Object, declared: CustomResource | None) -> tuple[Reference, ...]:

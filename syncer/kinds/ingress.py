@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from kube.objects import Object
 from kube.resources import INGRESSES
+from syncer.kinds.classes import refuse_class
 from syncer.kinds.mirror import (
     DownwardKind,
     Recreate,
@@ -31,11 +32,8 @@ def admitted(ingress: Object, offers: Offers) -> Object:
     """The ingress with a class. Raises Refused for one that is not offered."""
     spec: Object = ingress.get("spec") or {}
     name = spec.get("ingressClassName") or offers.default_ingress_class
-    if name in offers.ingress_classes:
-        return ingress | {"spec": spec | {"ingressClassName": name}}
-    said = f"{name!r} is not offered here" if name else "it names no class, and none is the default"
-    offered = ", ".join(sorted(offers.ingress_classes)) or "none"
-    raise Refused("spec.ingressClassName", "NotOffered", f"{said}; offered: {offered}")
+    refuse_class("spec.ingressClassName", name, offers.ingress_classes)
+    return ingress | {"spec": spec | {"ingressClassName": name}}
 
 
 def to_super(ingress: Object, tenant: Tenant) -> Object:
@@ -44,12 +42,8 @@ def to_super(ingress: Object, tenant: Tenant) -> Object:
     _refuse_annotations(ingress["metadata"].get("annotations") or {}, tenant)
     _refuse_catch_all(spec)
     allowed = tenant.sync.ingress_classes
-    if allowed and (name := spec.get("ingressClassName")) and name not in allowed:
-        raise Refused(
-            "spec.ingressClassName",
-            "NotOffered",
-            f"{name!r} is not offered here; offered: {', '.join(sorted(allowed))}",
-        )
+    if allowed and (name := spec.get("ingressClassName")):
+        refuse_class("spec.ingressClassName", name, allowed)
     wanted = {
         "apiVersion": INGRESSES.api_version,
         "kind": INGRESSES.kind,

@@ -240,6 +240,13 @@ def namespace_replaced(value: Any, tenant: Tenant, namespace: str) -> Any:
     return value
 
 
+def status_writes(mirror: Object, obj: Object, tenant: Tenant) -> list["Write"]:
+    """The status that the super cluster gave a mirror, for the tenant's object; none yet: nothing."""
+    given = namespace_replaced(mirror.get("status") or {}, tenant, obj["metadata"]["namespace"])
+    status = merge_patch(obj.get("status") or {}, given)
+    return [Write("status", {"status": status})] if given and status else []
+
+
 def merge_patch(live: Any, wanted: Any) -> Any:
     """The JSON merge patch (RFC 7386) that turns ``live`` into ``wanted``; None: they are equal.
 

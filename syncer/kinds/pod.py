@@ -9,6 +9,7 @@ from typing import Any
 
 from kube.objects import Object
 from kube.resources import PODS
+from syncer.kinds.classes import refuse_class
 from syncer.kinds.mirror import Refused, digest, super_metadata
 from syncer.kinds.offers import Offers
 from syncer.kinds.pod_containers import container
@@ -127,13 +128,8 @@ def refuse_what_is_not_there(spec: Object, tenant: Tenant, offers: Offers) -> No
 
 def refuse_runtime_class(name: str | None, offers: Offers) -> None:
     """Raise Refused for a runtime class that the provider does not offer."""
-    if name and name not in offers.runtime_classes:
-        offered = ", ".join(sorted(offers.runtime_classes)) or "none"
-        raise Refused(
-            "spec.runtimeClassName",
-            "NotOffered",
-            f"{name!r} is not offered here; offered: {offered}",
-        )
+    if name:
+        refuse_class("spec.runtimeClassName", name, offers.runtime_classes)
 
 
 def refuse_resource_claims(spec: Object) -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from kube.objects import Object
 from kube.resources import VOLUME_SNAPSHOT_CLASSES, VOLUME_SNAPSHOTS
-from syncer.kinds.classes import public_kind
+from syncer.kinds.classes import public_kind, refuse_class
 from syncer.kinds.mirror import (
     DownwardKind,
     Refused,
@@ -12,7 +12,7 @@ from syncer.kinds.mirror import (
     body,
     merge_patch,
     metadata_patch,
-    namespace_replaced,
+    status_writes,
     super_metadata,
     with_digest,
 )
@@ -24,11 +24,8 @@ def admitted(snapshot: Object, offers: Offers) -> Object:
     """The snapshot with a class. Raises Refused for one that is not offered."""
     spec: Object = snapshot.get("spec") or {}
     name = spec.get("volumeSnapshotClassName") or offers.default_snapshot_class
-    if name in offers.snapshot_classes:
-        return snapshot | {"spec": spec | {"volumeSnapshotClassName": name}}
-    said = f"{name!r} is not offered here" if name else "it names no class, and none is the default"
-    offered = ", ".join(sorted(offers.snapshot_classes)) or "none"
-    raise Refused("spec.volumeSnapshotClassName", "NotOffered", f"{said}; offered: {offered}")
+    refuse_class("spec.volumeSnapshotClassName", name, offers.snapshot_classes)
+    return snapshot | {"spec": spec | {"volumeSnapshotClassName": name}}
 
 
 def to_super(snapshot: Object, tenant: Tenant) -> Object:
@@ -60,10 +57,7 @@ def patch(live: Object, wanted: Object) -> Object | None:
 
 def to_tenant(mirror: Object, snapshot: Object, tenant: Tenant) -> list[Write]:
     """The status, with the tenant's name of the namespace in messages."""
-    namespace = snapshot["metadata"]["namespace"]
-    given = namespace_replaced(mirror.get("status") or {}, tenant, namespace)
-    status = merge_patch(snapshot.get("status") or {}, given)
-    return [Write("status", {"status": status})] if given and status else []
+    return status_writes(mirror, snapshot, tenant)
 
 
 VOLUME_SNAPSHOT = DownwardKind(

@@ -38,12 +38,17 @@ def test_create_tells_its_progress_and_delete_leaves_nothing(
     assert "is ready" in created.stdout
     for told in ("Phase: Provisioning", "DatastoreReady: done", "ControlPlaneReady: done"):
         assert told in created.stderr
+    assert local.tenant(passing).items("nodes"), (
+        "a cluster without nodes is not what one waited for"
+    )
     again = local.vc("create", passing, "--class", "standard")
     assert "exists with this spec" in again.stderr, "although the API server has filled in defaults"
     other = local.vc("create", passing, "-f", "-", check=False, stdin="nodes: {mode: used}")
     assert other.returncode == 1
     assert "exists already, with another spec.nodes" in other.stderr
     key = local.tenant(passing).key
+    programs = [row for row in local.processes() if row["group"] == key]
+    assert [row["restarts"] for row in programs] == [0, 0], "a new control plane starts once"
     deleted = local.vc("delete", passing)
     assert "is deleted" in deleted.stdout
     assert local.super.items("namespaces", "-l", f"virtualcluster.dev/tenant={key}") == []

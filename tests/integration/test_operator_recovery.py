@@ -195,6 +195,9 @@ def test_bootstrap_objects_are_restored(tenant: TenantUnderTest, tmp_path: Path)
         eventually(f"{name} is back", partial(emergency.get, resource, name), 30)
 
 
+OURS = {api.MANAGED_BY_LABEL: api.MANAGED_BY}
+
+
 def is_gone(cluster: Cluster, resource: Resource, name: str) -> bool:
     return cluster.get(resource, name, "kube-system") is None
 
@@ -219,16 +222,23 @@ def test_cluster_dns_is_installed_restored_and_removed(
     cluster.delete(DEPLOYMENTS, "coredns", "kube-system")
     back = partial(cluster.get, DEPLOYMENTS, "coredns", "kube-system")
     eventually("the deployment is back", back, 30)
-    own = {"apiVersion": "v1", "kind": "ConfigMap", "data": {"a.server": "example.com {}"}}
-    cluster.create(
-        CONFIG_MAPS, own | {"metadata": {"name": "coredns-custom", "namespace": "kube-system"}}
-    )
     tenant.patch({"spec": {"dns": {"enabled": False}}})
     for resource, name in of_dns:
         gone = partial(is_gone, cluster, resource, name)
         eventually(f"{resource.plural} {name} is removed", gone, 30)
-    assert cluster.get(CONFIG_MAPS, "coredns-custom", "kube-system"), "it is the tenant's own"
     assert tenant.condition("DNSInstalled")["reason"] == "Disabled"
+    metadata = {"name": "coredns", "namespace": "kube-system"}
+    cluster.create(CONFIG_MAPS, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})
+    # One that bears our label goes at the next look, which comes to it last.
+    left = {"name": "kube-dns", "namespace": "kube-system", "labels": OURS}
+    ports = {"ports": [{"port": 53}]}
+    cluster.create(
+        SERVICES, {"apiVersion": "v1", "kind": "Service", "metadata": left, "spec": ports}
+    )
+    gone = partial(is_gone, cluster, SERVICES, "kube-dns")
+    eventually("it was looked at again", gone, 40)
+    assert cluster.get(CONFIG_MAPS, "coredns", "kube-system"), "it is the tenant's own"
+    cluster.delete(CONFIG_MAPS, "coredns", "kube-system")
     tenant.wait_until_ready()
     tenant.patch({"spec": {"dns": {"enabled": True}}})
     eventually("the deployment is back", back, 30)

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from vcluster.cli.super_cluster import SuperCluster
 
 
+MIRRORED_SECONDS = 15.0
+"""How long a tenant that is ready is waited for to be mirrored as well: else it has no nodes yet."""
+
+
 @click.command()
 @click.argument("name")
 @namespace_option
@@ -129,11 +133,16 @@ def _await_ready(cluster: "SuperCluster", tenant: "Object", timeout: float) -> f
     from vcluster.control_plane.resources import VIRTUAL_CLUSTERS
 
     name, namespace = tenant["metadata"]["name"], tenant["metadata"]["namespace"]
-    narrator = progress.Narrator({})
+    narrator, patience = progress.Narrator({}), 0.0
     while True:
         narrator.follow(progress.story(tenant))
         if progress.is_ready(tenant):
-            return narrator.seconds
+            if progress.is_mirrored(tenant):
+                return narrator.seconds
+            patience = patience or narrator.seconds + MIRRORED_SECONDS
+            if narrator.seconds > patience:
+                say("no syncer mirrors it: its nodes do not show and its pods wait; vc status")
+                return narrator.seconds
         if reason := progress.verdict(tenant):
             raise Failure(
                 f"tenant {name!r} cannot become ready: {reason}",

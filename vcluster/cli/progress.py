@@ -106,6 +106,11 @@ def is_ready(tenant: Object) -> bool:
     return condition.get("status") == "True" and seen
 
 
+def is_mirrored(tenant: Object) -> bool:
+    """Whether a syncer says that nodes are shown and pods go down. Ready does not depend on it."""
+    return _condition(tenant, Condition.SYNCING).get("status") == "True"
+
+
 def verdict(tenant: Object) -> str:
     """Why it will not become ready as it is; empty if it may."""
     status = tenant.get("status") or {}

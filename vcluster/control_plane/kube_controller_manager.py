@@ -71,6 +71,10 @@ def _arguments(plan: Plan) -> tuple[str, ...]:
         "kubeconfig": file(KUBECONFIG_FILE),
         "authentication-kubeconfig": file(KUBECONFIG_FILE),
         "authorization-kubeconfig": file(KUBECONFIG_FILE),
+        # Who may read its metrics it knows without a look-up, which a new API server refuses until its
+        # roles are there: it would end, and be started again seconds later.
+        "authentication-skip-lookup": "true",
+        "client-ca-file": file(authority),
         "feature-gates": FEATURE_GATES,
         "leader-elect": "false",
         "use-service-account-credentials": "true",

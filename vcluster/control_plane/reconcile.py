@@ -5,7 +5,7 @@ the next one ends in the same state. It blocks: call it in a thread, one pass pe
 """
 
 import time
-from concurrent.futures import Executor, wait
+from concurrent.futures import Executor, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from threading import Event
 from typing import NoReturn
@@ -37,6 +37,7 @@ log = structlog.get_logger()
 READY_SECONDS = 20.0
 """How long one pass waits for a control plane; then the next one goes on."""
 POLL_SECONDS = 0.1
+TENANT_REQUESTS_AT_ONCE = 8
 STILL_WANTED_SECONDS = 1.0
 
 DNS_TEMPLATE = "tenant/dns.yaml.j2"
@@ -59,7 +60,7 @@ class Provider:
     provisioner: ProcessProvisioner
     manifests: Manifests
     executor: Executor
-    """For what can be done at once; never runs whole passes."""
+    """For what can be done at once in the super cluster; never runs whole passes."""
     service_pool: str
     gateway_address: str
     """Where pods reach the tenants' API servers, at these servers' own ports; empty: nowhere."""
@@ -241,7 +242,8 @@ class Pass:
                 KUBERNETES_ENDPOINTS, address=provider.gateway_address, port=port
             )
         try:
-            written = apply.converge(tenant, wanted, provider.executor)
+            with tenant_executor() as executor:
+                written = apply.converge(tenant, wanted, executor)
         except (ApiError, Unreachable) as error:
             record.set(Condition.BOOTSTRAPPED, False, "TenantRefused", str(error))
             record.write()
@@ -265,14 +267,15 @@ class Pass:
                 changed = apply.remove(tenant, objects[1:])
                 record.set(Condition.DNS_INSTALLED, False, "Disabled", "spec.dns.enabled is false")
             else:
-                # Its namespace first; the rest needs no order.
-                changed = apply.converge(tenant, objects[:1], provider.executor)
-                changed += apply.converge(tenant, objects[1:], provider.executor)
+                with tenant_executor() as executor:
+                    # Its namespace first; the rest needs no order.
+                    changed = apply.converge(tenant, objects[:1], executor)
+                    changed += apply.converge(tenant, objects[1:], executor)
                 record.set(Condition.DNS_INSTALLED, True, "Applied", "CoreDNS is installed")
         except (ApiError, Unreachable) as error:
+            # The next look will do: a tenant may refuse these for good, by a webhook of its own.
             record.set(Condition.DNS_INSTALLED, False, "TenantRefused", str(error))
-            record.write()
-            raise NotReady(str(error)) from error
+            return
         if changed:
             log.info("cluster DNS changed", tenant=self._key, objects=changed)
 
@@ -286,6 +289,12 @@ class Pass:
         self._record.set(Condition.CONTROL_PLANE_READY, False, reason, message)
         self._record.write()
         raise NotReady(message)
+
+
+def tenant_executor() -> ThreadPoolExecutor:
+    """For requests to one tenant's API server: a webhook there can make each of them hang, and the
+    threads that all tenants share must not wait for it (law 3)."""
+    return ThreadPoolExecutor(TENANT_REQUESTS_AT_ONCE, "tenant")
 
 
 def is_deleting(virtual_cluster: Object) -> bool:

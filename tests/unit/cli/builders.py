@@ -49,7 +49,7 @@ def ready_tenant(name: str = "team-a", namespace: str = "tenants", key: str = KE
         endpoint="https://127.0.0.1:61000",
         kubeconfigSecret="admin-kubeconfig",
         kubernetesVersion="v1.37.2",
-        conditions=[condition("Ready", "True", "Ready")],
+        conditions=[condition("Ready", "True", "Ready"), condition("Syncing", "True", "InStep")],
     )
 
 

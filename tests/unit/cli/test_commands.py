@@ -105,13 +105,24 @@ async def test_create_makes_the_namespace_and_waits(vc: Run, apiserver: FakeApiS
         set_status(apiserver, {"phase": "Provisioning", "conditions": [starting]})
         seen = looks(apiserver)
         await until("vc has seen it", lambda: looks(apiserver) >= seen + 2)
-        set_status(apiserver, ready_tenant()["status"])
+        syncing = condition("Syncing", "False", "Starting", "reading")
+        ready = ready_tenant()["status"]
+        set_status(apiserver, ready | {"conditions": [ready["conditions"][0], syncing]})
+        seen = looks(apiserver)
+        await until("vc goes on looking", lambda: looks(apiserver) >= seen + 2)
+        set_status(apiserver, ready)
 
     result, _ = await asyncio.gather(vc("create", "team-a", "--class", "gold"), operate())
     assert result.exit_code == 0, result.output
     assert "tenant 'team-a' is ready" in result.stdout
     told = [line.split("s  ")[1] for line in result.stderr.splitlines() if " s  " in line]
-    assert told == ["Phase: Provisioning", "ControlPlaneReady: Starting: not yet", "Phase: Ready"]
+    assert told == [
+        "Phase: Provisioning",
+        "ControlPlaneReady: Starting: not yet",
+        "Phase: Ready",
+        "Syncing: Starting: reading",
+        "Syncing: done",
+    ]
     assert apiserver.live(VIRTUAL_CLUSTERS, TEAM_A)["spec"] == {"className": "gold"}
     assert apiserver.get(NAMESPACES, ObjectKey("", "tenants")) is not None
     created = next(call for call in apiserver.script.log if call.plural == "virtualclusters")
