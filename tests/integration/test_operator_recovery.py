@@ -226,7 +226,12 @@ def test_cluster_dns_is_installed_restored_and_removed(
     for resource, name in of_dns:
         gone = partial(is_gone, cluster, resource, name)
         eventually(f"{resource.plural} {name} is removed", gone, 30)
-    assert tenant.condition("DNSInstalled")["reason"] == "Disabled"
+    # The condition is written after the objects went.
+    eventually(
+        "the condition says so",
+        lambda: tenant.condition("DNSInstalled")["reason"] == "Disabled",
+        30,
+    )
     metadata = {"name": "coredns", "namespace": "kube-system"}
     cluster.create(CONFIG_MAPS, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})
     # One that bears our label goes at the next look, which comes to it last.
