@@ -24,6 +24,7 @@ from kube.resources import (
     VOLUME_SNAPSHOT_CLASSES,
 )
 from syncer.admission.admission import Admission
+from syncer.admission.grants import Turn
 from syncer.admission.ledger import Item
 from syncer.admission.object_usage import object_usage
 from syncer.entries import Entry, SuperPod, TenantPod, decode_super_pod, entry_decoder
@@ -68,7 +69,12 @@ class SuperState:
     """Stores by kind, the tenants by key, and the two queues."""
 
     def __init__(
-        self, client: Client, down: WorkQueue, up: WorkQueue, kinds: Sequence[DownwardKind]
+        self,
+        client: Client,
+        down: WorkQueue,
+        up: WorkQueue,
+        kinds: Sequence[DownwardKind],
+        turn: Turn,
     ) -> None:
         self.client = client
         self.downward = {kind.resource.plural: kind for kind in kinds}
@@ -90,7 +96,9 @@ class SuperState:
         self._linked_to: dict[tuple[str, str], str] = {}
         """Of objects that only one tenant may see: the super namespace of what they name."""
         self._offers: Offers | None = None
-        self.admission = Admission(down.add_together, _soon)
+        self.admission = Admission(down.add_together, _soon, turn=turn)
+        self.others_pods = ObjectStore[SuperPod](decode_super_pod, self._others_pod_changed)
+        """The device pods that other syncers care for; empty if there are none."""
 
     def add_downward(self, kind: DownwardKind) -> ObjectStore[Entry]:
         """A kind that tenants' options ask for; where its mirrors are to be kept."""
@@ -241,6 +249,17 @@ class SuperState:
             self.down.add(request)
         self.newest[key] = raw
         self.up.add(request)
+
+    def _others_pod_changed(
+        self,
+        key: ObjectKey,
+        _before: SuperPod | None,
+        after: SuperPod | None,
+        raw: bytes,
+        _own: bool,
+    ) -> None:
+        if self.pods.get(key) is None:  # else it has come to us meanwhile
+            self.admission.others_pod(key, after, raw)
 
     def _mirror_changed(
         self,

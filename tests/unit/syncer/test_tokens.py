@@ -9,6 +9,7 @@ import pytest
 from kube.errors import ServerError
 from kube.objects import Object, ObjectKey
 from kube.resources import NAMESPACES, PODS, SECRETS, SERVICE_ACCOUNTS
+from syncer.admission.grants import AlwaysOurs
 from syncer.entries import renewal_time
 from syncer.kinds import downward_kinds
 from syncer.kinds.pod_volumes import token_secret_name
@@ -40,7 +41,7 @@ class Both:
             await server.start()
         self.clients = client_of(self.tenant), client_of(self.super, timeout=1.0)
         queues = WorkQueue(4), WorkQueue(4)
-        self.super_state = SuperState(self.clients[1], *queues, downward_kinds([]))
+        self.super_state = SuperState(self.clients[1], *queues, downward_kinds([]), AlwaysOurs())
         self.state = TenantState(ACME, self.clients[0], self.super_state)
         self.super_state.tenants[ACME.key] = self.state
         self.super.create(NAMESPACES, a_namespace(NAMESPACE))
