@@ -128,6 +128,7 @@ class _Bringing:
                 return []
             objects.apply_simulation(cluster)
             site = self._state.site()
+            objects.apply_storage(cluster, self._options.real_nodes > 0)
             port = self._state.ports[components.API_SERVER]
             objects.apply_endpoints(cluster, str(site.gateway) if site else "", port)
             bring_up.remove_surplus(cluster, self._options.real_nodes)
