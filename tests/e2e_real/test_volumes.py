@@ -146,7 +146,9 @@ def test_what_a_folder_cannot_be_is_said(tenant: TenantCluster) -> None:
 
 
 def test_a_tenants_end_takes_its_data(local: LocalSystem) -> None:
-    brief = local.create_tenant("brief")
+    path = local.state_directory / "brief.yaml"
+    path.write_text("dns: {enabled: false}\n")
+    brief = local.create_tenant("brief", "--file", str(path))
     wait_for("the class is shown", partial(brief.get, "storageclass", CLASS))
     brief.apply(claim("left"))
     volume = bound(brief, "left")
