@@ -13,6 +13,7 @@ from syncer.kinds.classes import refuse_class
 from syncer.kinds.mirror import Refused, digest, super_metadata
 from syncer.kinds.offers import Offers
 from syncer.kinds.pod_containers import container
+from syncer.kinds.pod_downward_api import shown_texts
 from syncer.kinds.pod_placement import affinity, without_merged_keys
 from syncer.kinds.pod_volumes import volume
 from vcluster import api
@@ -116,7 +117,9 @@ def pod_marks(pod: Object) -> dict[str, str]:
     return {
         api.GENERATION_ANNOTATION: str(pod["metadata"].get("generation", 0)),
         api.SERVICE_ACCOUNT_ANNOTATION: spec.get("serviceAccountName", "default"),
-    } | ({api.SCHEDULING_GATES_ANNOTATION: " ".join(gates)} if gates else {})
+        **shown_texts(pod),
+        **({api.SCHEDULING_GATES_ANNOTATION: " ".join(gates)} if gates else {}),
+    }
 
 
 def refuse_what_is_not_there(spec: Object, tenant: Tenant, offers: Offers) -> None:

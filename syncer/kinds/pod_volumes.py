@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kube.objects import Object
 from syncer.kinds.mirror import Refused
-from syncer.kinds.pod_containers import config_map_name, field_reference
+from syncer.kinds.pod_containers import config_map_name
+from syncer.kinds.pod_downward_api import field_reference
 
 if TYPE_CHECKING:
     from syncer.kinds.pod import TokenRequest

@@ -4,9 +4,11 @@ import pytest
 
 from kube.objects import Object
 from syncer.kinds.mirror import Refused
+from syncer.kinds.pod import to_super
+from syncer.kinds.pod_update import patches
 from syncer.kinds.pod_volumes import Reference, references, token_secret_name
-from tests.unit.kinds.builders import TENANT_UID
-from tests.unit.kinds.pod_builders import a_container, a_pod, down
+from tests.unit.kinds.builders import ACME, TENANT_UID
+from tests.unit.kinds.pod_builders import OFFERS, a_container, a_pod, down, live_mirror
 from vcluster import api
 
 RENAMED = api.MIRRORED_ROOT_CA_CONFIG_MAP
@@ -111,7 +113,7 @@ def test_the_root_ca_follows_its_new_name() -> None:
 def test_the_downward_api_shows_the_tenants_values() -> None:
     items: list[Object] = [
         _item("uid", "metadata.uid") | {"mode": 256},
-        _item("labels", "metadata.labels"),
+        _item("labels", "metadata.labels['app']"),
         {"path": "cpu", "resourceFieldRef": {"resource": "limits.cpu"}},
     ]
     found = volume(downwardAPI={"defaultMode": 420, "items": items})["downwardAPI"]
@@ -119,6 +121,38 @@ def test_the_downward_api_shows_the_tenants_values() -> None:
         "defaultMode": 420,
         "items": [_item("uid", UID_PATH) | {"mode": 256}, *items[1:]],
     }
+
+
+@pytest.mark.parametrize("projected", [False, True])
+def test_labels_and_annotations_are_shown_whole_without_ours(projected: bool) -> None:
+    source = {
+        "downwardAPI": {
+            "items": [_item("l", "metadata.labels"), _item("a", "metadata.annotations")]
+        }
+    }
+    shown = {"projected": {"sources": [source]}} if projected else source
+    pod = a_pod(labels={"tier": "web", "app": "shop"}, volumes=[{"name": "v", **shown}])
+    pod["metadata"]["annotations"] = {"note": 'two\nlines, "said" \u00e9\u200b\x01', "empty": ""}
+    below = to_super(pod, ACME, OFFERS)
+    [volume] = below["spec"]["volumes"]
+    [found] = volume["projected"]["sources"] if projected else [volume]
+    paths = [item["fieldRef"]["fieldPath"] for item in found["downwardAPI"]["items"]]
+    keys = [path.removeprefix("metadata.annotations['").removesuffix("']") for path in paths]
+    texts = [below["metadata"]["annotations"][key] for key in keys]
+    assert texts == [
+        'app="shop"\ntier="web"',
+        'empty=""\nnote="two\\nlines, \\"said\\" \u00e9\\u200b\\x01"',
+    ]
+
+
+def test_a_changed_label_changes_what_is_shown() -> None:
+    items = [_item("l", "metadata.labels")]
+    pod = a_pod(labels={"app": "shop"}, volumes=[{"name": "v", "downwardAPI": {"items": items}}])
+    live = live_mirror(pod)
+    pod["metadata"]["labels"] = {"app": "sold"}
+    [patch] = patches(live, pod, ACME, OFFERS)
+    marks = patch.body["metadata"]["annotations"]
+    assert marks[api.SHOWN_LABELS_ANNOTATION] == 'app="sold"'
 
 
 def test_an_ephemeral_volume_is_the_claim_that_the_tenants_controllers_have_made() -> None:

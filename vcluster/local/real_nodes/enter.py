@@ -41,6 +41,8 @@ def _go_inside(node: Node, descriptors: Sequence[int]) -> None:
         enter(descriptor)
         os.close(descriptor)
     os.chdir("/")
+    # As on any node, not as our own files want it: images and pods have users that are not root.
+    os.umask(0o022)
 
 
 def main(arguments: Sequence[str]) -> int:
