@@ -64,7 +64,9 @@ def build(agnhost: Path, pause: Path, folder: Path) -> list[Path]:
 
 
 def _images(agnhost: Path, pause: Path, busybox: Path, folder: Path) -> list[Image]:
-    tools = tuple((_program(name), f"/usr/bin/{name}") for name in PROGRAMS)
+    # busybox's own shell prefers its applets to programs, and drops variables with a "-" in their name.
+    posix = ((_program("bash"), "/bin/sh"),)
+    tools = (*posix, *((_program(name), f"/usr/bin/{name}") for name in PROGRAMS))
     accounts = tuple(
         (_text(folder / name, text), f"/etc/{name}") for name, text in ACCOUNTS.items()
     )
@@ -93,7 +95,7 @@ def _images(agnhost: Path, pause: Path, busybox: Path, folder: Path) -> list[Ima
         )
 
     def shell(name: str, user: str = "") -> Image:
-        return Image(name, busybox=busybox, command=("sh",), user=user)
+        return Image(name, files=posix, busybox=busybox, command=("sh",), user=user)
 
     def agnhosts(name: str) -> Image:
         files = (*server, (agnhost, "/agnhost-2"))

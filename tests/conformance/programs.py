@@ -24,7 +24,17 @@ def build(folder: Path) -> None:
         target.mkdir(parents=True, exist_ok=True)
         flags = next(project.linker_flags for project in PROJECTS if project.name == "kubernetes")
         _go("build", "-trimpath", "-ldflags", "-s -w", "-o", f"{target}/", GINKGO, AGNHOST)
-        _go("test", "-c", "-trimpath", "-ldflags", flags, "-o", f"{target}/e2e.test", TESTS)
+        _go(
+            "test",
+            "-c",
+            "-vet=off",
+            "-trimpath",
+            "-ldflags",
+            flags,
+            "-o",
+            f"{target}/e2e.test",
+            TESTS,
+        )
 
 
 def _go(*arguments: str) -> None:
