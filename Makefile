@@ -1,6 +1,6 @@
 # Every target works from a fresh clone: it sets up what it needs by itself.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check integration e2e e2e-real bench clean setup binaries real-binaries
+.PHONY: help demo test check integration e2e e2e-real conformance bench clean setup binaries real-binaries
 
 PYTHON ?= python3
 VENV := .venv
@@ -45,6 +45,9 @@ e2e: binaries ## Tests of the whole local system, as started by vc up
 
 e2e-real: real-binaries ## Tests with real nodes: kubelet and containers; needs root on Linux
 	@$(BIN)/pytest tests/e2e_real
+
+conformance: real-binaries ## Upstream's conformance tests, in a tenant and on the bare super cluster; root, Linux
+	@$(BIN)/python -m tests.conformance
 
 bench: binaries ## Measure: the tenants' path against the direct path, in one run
 	@$(BIN)/python -m tests.bench

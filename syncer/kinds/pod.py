@@ -16,6 +16,7 @@ from syncer.kinds.pod_containers import container
 from syncer.kinds.pod_downward_api import shown_texts
 from syncer.kinds.pod_placement import affinity, without_merged_keys
 from syncer.kinds.pod_volumes import volume
+from syncer.kinds.trust_bundles import trust_requests
 from vcluster import api
 from vcluster.api import Tenant
 
@@ -57,9 +58,9 @@ def to_super(pod: Object, tenant: Tenant, offers: Offers) -> Object:
         if kind in spec:
             wanted[kind] = [container(item, tenant) for item in spec[kind]]
     if "volumes" in spec:
-        tokens = token_requests(pod)
+        tokens, bundles = token_requests(pod), trust_requests(pod)
         wanted["volumes"] = [
-            volume(item, metadata["name"], uid, tokens) for item in spec["volumes"]
+            volume(item, metadata["name"], uid, tokens, bundles) for item in spec["volumes"]
         ]
     labels = metadata.get("labels") or {}
     if placed := affinity(spec.get("affinity"), spec.get("nodeName"), labels, tenant):

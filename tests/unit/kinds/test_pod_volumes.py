@@ -7,6 +7,7 @@ from syncer.kinds.mirror import Refused
 from syncer.kinds.pod import to_super
 from syncer.kinds.pod_update import patches
 from syncer.kinds.pod_volumes import Reference, references, token_secret_name
+from syncer.kinds.trust_bundles import trust_secret_name
 from tests.unit.kinds.builders import ACME, TENANT_UID
 from tests.unit.kinds.pod_builders import OFFERS, a_container, a_pod, down, live_mirror
 from vcluster import api
@@ -85,18 +86,23 @@ def test_no_projection_asks_the_super_cluster_for_a_token() -> None:
     assert "serviceAccountToken" not in str(projected({"serviceAccountToken": {"path": "a"}}))
 
 
-@pytest.mark.parametrize(
-    ("field", "source"),
-    [
-        ("podCertificate", {"signerName": "kubernetes.io/kube-apiserver-client-pod"}),
-        ("clusterTrustBundle", {"name": "roots", "path": "roots.pem"}),
-    ],
-)
-def test_an_identity_and_the_trust_of_the_super_cluster_are_refused(
-    field: str, source: Object
-) -> None:
-    with pytest.raises(Refused, match=rf"spec\.volumes.*{field}"):
-        projected({field: source})
+def test_an_identity_in_the_super_cluster_is_refused() -> None:
+    signer = {"signerName": "kubernetes.io/kube-apiserver-client-pod"}
+    with pytest.raises(Refused, match=r"spec\.volumes.*podCertificate"):
+        projected({"podCertificate": signer})
+
+
+def test_trust_bundles_come_from_the_tenants_own() -> None:
+    named = {"name": "roots", "path": "roots.pem"}
+    selected = {"signerName": "example.com/a", "labelSelector": {}, "path": "a.pem"}
+    again = named | {"path": "again.pem"}
+    found = projected(*({"clusterTrustBundle": source} for source in (named, selected, again)))
+    assert [source["secret"]["name"] for source in found] == [trust_secret_name(TENANT_UID)] * 3
+    assert [source["secret"]["items"] for source in found] == [
+        [{"key": "trust-0", "path": "roots.pem"}],
+        [{"key": "trust-1", "path": "a.pem"}],
+        [{"key": "trust-0", "path": "again.pem"}],
+    ]
 
 
 def test_other_projections_pass() -> None:

@@ -41,7 +41,7 @@ def _go_inside(node: Node, descriptors: Sequence[int]) -> None:
         enter(descriptor)
         os.close(descriptor)
     os.chdir("/")
-    # As on any node, not as our own files want it: images and pods have users that are not root.
+    # As on any node. With the supervisor's, a container's own "/" would be closed to all but root.
     os.umask(0o022)
 
 
