@@ -7,7 +7,7 @@ Nothing is cached and nothing is retried, with one exception: the server's own r
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from enum import StrEnum
 from urllib.parse import urlencode
 
@@ -126,7 +126,7 @@ class Client:
         field_selector: str = "",
         limit: int = 500,
         metadata_only: bool = False,
-    ) -> AsyncIterator[ObjectList]:
+    ) -> AsyncGenerator[ObjectList, None]:
         """A consistent list in pages; raises Gone if it expires on the way (start again)."""
         query = _query(labelSelector=label_selector, fieldSelector=field_selector, limit=limit)
         accept = _METADATA_LIST if metadata_only else _JSON

@@ -4,8 +4,10 @@ import pytest
 
 from kube.objects import ObjectKey, encode
 from kube.resources import CONFIG_MAPS, EVENTS, NAMESPACES, NODES, PODS, SECRETS, SERVICES
+from syncer.runtime.informer import history_lost
 from syncer.settings import Settings
 from tests.builders import (
+    a_config_map,
     a_namespace,
     a_pod,
     a_service,
@@ -225,3 +227,68 @@ def _versions(world: World, cluster: TenantCluster) -> list[str]:
         for obj in server.objects(kind)
         if obj["metadata"].get("namespace") != Settings().namespace  # who mirrors whom
     ]
+
+
+@pytest.mark.parametrize("caught_up", [False, True], ids=["fewer versions", "more versions"])
+async def test_law_5_a_tenants_server_restored_from_a_backup_is_mirrored_from_scratch(
+    world: World, acme: TenantCluster, caught_up: bool
+) -> None:
+    acme.server.create(PODS, a_pod())
+    await acme.runs(WEB)
+    backup = acme.server.verbs.storage.backup()
+    below = acme.mirror(PODS, WEB)
+    for number in range(20):
+        acme.server.patch(PODS, WEB, {"metadata": {"labels": {"since": str(number)}}})
+    acme.server.create(PODS, a_pod("since"))
+    await acme.goes_down(PODS, ObjectKey("default", "since"))
+    await eventually(lambda: _label(acme) == "19", "the last label is down")
+    await acme.server.stop()
+    acme.server.verbs.storage.restore(backup)
+    if caught_up:
+        for number in range(40):
+            acme.server.create(CONFIG_MAPS, a_config_map(f"new-{number}"))
+        acme.server.compact()  # as its restart does: a watch cache begins at the newest version
+    await acme.server.start()
+    acme.server.create(PODS, a_pod("after"))
+    await acme.runs(ObjectKey("default", "after"))
+    await eventually(lambda: _label(acme) is None, "what was changed since the backup never was")
+    await eventually(
+        lambda: acme.mirror(PODS, ObjectKey("default", "since")) is None,
+        "what was created since the backup goes",
+    )
+    assert acme.server.live(PODS, WEB)["status"]["phase"] == "Running"
+    now = acme.mirror(PODS, WEB)
+    assert now is not None
+    assert below is not None
+    assert now["metadata"]["uid"] == below["metadata"]["uid"], "it ran on"
+
+
+async def test_law_5_a_syncer_ends_when_the_super_cluster_is_restored_from_a_backup(
+    world: World, acme: TenantCluster
+) -> None:
+    """And the next one begins from scratch: all that this one knows is void."""
+    acme.server.create(PODS, a_pod())
+    await acme.runs(WEB)
+    backup = world.super.verbs.storage.backup()
+    acme.server.create(PODS, a_pod("since"))
+    await acme.runs(ObjectKey("default", "since"))
+    await world.super.stop()
+    world.super.verbs.storage.restore(backup)
+    await world.super.start()
+    syncer = world.syncers.pop("syncer")
+    with pytest.raises(ExceptionGroup) as caught:
+        await syncer.running
+    assert history_lost(caught.value)
+    await world.start_syncer()
+    await eventually(
+        lambda: acme.server.get(PODS, ObjectKey("default", "since")) is None, "it failed"
+    )
+    acme.server.create(PODS, a_pod("after"))
+    await acme.runs(ObjectKey("default", "after"))
+    assert acme.server.live(PODS, WEB)["status"]["phase"] == "Running"
+
+
+def _label(cluster: TenantCluster) -> str | None:
+    mirror = cluster.mirror(PODS, WEB) or {"metadata": {}}
+    value: str | None = mirror["metadata"].get("labels", {}).get("since")
+    return value
