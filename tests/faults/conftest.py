@@ -25,6 +25,14 @@ def system() -> Iterator[FaultSystem]:
         system.close()
 
 
+@pytest.fixture(scope="module")
+def direct(system: FaultSystem) -> Iterator[FaultSystem]:
+    """The same without proxies, which would be measured too."""
+    system.remove_proxies()
+    yield system
+    system.put_proxies_in_front()
+
+
 @pytest.fixture(scope="session")
 def beside(system: FaultSystem) -> TenantCluster:
     """The tenant that must not notice."""

@@ -13,10 +13,10 @@ from tests.chaos import load
 from tests.chaos.agreement import both_sides_agree
 from tests.chaos.clusters import connected
 from tests.chaos.faults import api_server
+from tests.chaos.pace import NOISE_SECONDS, paced
 from tests.chaos.steady import steady_pods
 from tests.e2e.local_system import TenantCluster
 from tests.faults import records
-from tests.faults.pace import NOISE_SECONDS, paced
 from tests.faults.proxy import WELL, Behaviour, http_answer
 from tests.faults.records import Record
 from tests.faults.system import FaultSystem, Meter
@@ -116,7 +116,7 @@ async def test_faults_of_tenants_are_their_own(
                 for client in clients[:-1]:
                     plan = load.lives(24, FAULT_SECONDS / 2, random, "life")
                     tasks.create_task(load.live(client, plan))
-                metering = tasks.create_task(_metered(meter))
+                metering = tasks.create_task(metered(meter))
                 found = await paced(clients[-1], "beside")
                 await asyncio.sleep(max(0.0, start + FAULT_SECONDS - monotonic()))
                 assert await steady_pods(system.local, *everybody) == before, "pods were disturbed"
@@ -146,7 +146,8 @@ async def test_faults_of_tenants_are_their_own(
     assert meter.rss_mib <= MOST_MIB
 
 
-async def _metered(meter: Meter) -> None:
+async def metered(meter: Meter) -> None:
+    """Look again and again, until cancelled."""
     while True:
         await asyncio.to_thread(meter.look)
         await asyncio.sleep(0.5)  # between two looks

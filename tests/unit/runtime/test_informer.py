@@ -251,5 +251,5 @@ async def test_a_server_that_was_set_back_is_found_out_though_it_accepts_the_wat
     await apiserver.stop()
     apiserver.verbs.storage.restore(backup)
     await apiserver.start()
-    with pytest.raises(HistoryLost, match="configmaps: version 1001 was seen"):
+    with pytest.raises(HistoryLost, match="was seen, and a new list has"):
         await running

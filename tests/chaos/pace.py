@@ -9,7 +9,8 @@ from kube.resources import PODS
 from tests.chaos import load
 
 NOISE_SECONDS = 0.5
-"""What a busy machine adds by itself between two series of one run."""
+"""What a busy machine adds by itself between two series of one run; a neighbour's hang added 60-83 s
+in the peer that this is a lesson from."""
 
 
 async def paced(client: Client, prefix: str, number: int = 40, rate: float = 5.0) -> list[float]:
