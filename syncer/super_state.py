@@ -183,6 +183,16 @@ class SuperState:
             if self.may_see(state, plural, name) or state.shows(plural, name)
         }
 
+    def take_in_pod(self, raw: bytes) -> SuperPod | None:
+        """Take in a super pod that was read because the watch has not told of it; None if it is gone.
+
+        Its status has to be looked at now: the watch will not tell of a version that is known.
+        """
+        found = self.pods.put(raw)
+        if found is not None:
+            self.up.add(Request(found.tenant, PODS.plural, *found.source))
+        return found
+
     def owner_of(self, namespace: str) -> tuple["TenantState", str] | None:
         """The tenant, and its name of a super namespace; None if it is nobody's."""
         entry = self.mirrors[NAMESPACES.plural].get(ObjectKey("", namespace))

@@ -13,7 +13,7 @@ from tests.builders import (
     a_service,
 )
 from tests.fakes.apiserver import FakeApiServer
-from tests.fakes.faults import Answer, Cut, CutWatch
+from tests.fakes.faults import Answer, Cut, CutWatch, Hang
 from tests.fakes.waiting import eventually
 from tests.unit.syncer.world import TenantCluster, World
 from vcluster import api
@@ -124,6 +124,26 @@ async def test_law_5_watches_that_break_or_grow_old_lose_nothing(
             world.super.compact()
     for number in range(10):
         await acme.runs(ObjectKey("default", f"pod-{number}"))
+
+
+async def test_law_5_a_status_that_was_first_seen_by_a_retried_creation_goes_up(
+    world: World, acme: TenantCluster
+) -> None:
+    """The watch is away meanwhile, and later tells of nothing that is known already."""
+    await world.super.stop()
+    blind = world.super.script.add_for_good("WATCH", "^/api/v1/pods$", Answer(500))
+    world.super.script.add("POST", "/pods$", Cut(done=True))
+    again = world.super.script.add("POST", "/pods$", Hang())
+    await world.super.start()
+    acme.server.create(PODS, a_pod())
+    await eventually(lambda: again.hits, "the creation is tried again")
+    acme.start_pod(WEB)
+    again.remove()
+    await eventually(
+        lambda: world.super.script.calls("GET", "pods", ""), "it finds that it is there"
+    )
+    blind.remove()
+    await acme.shows(WEB, "Running")
 
 
 # Law 6: absence of information is never taken as deletion.
