@@ -11,9 +11,9 @@ import pytest
 from tests.chaos import load
 from tests.chaos.agreement import both_sides_agree
 from tests.chaos.clusters import connected
+from tests.chaos.datastore import compact
 from tests.chaos.faults import ETCD, SUPER_API_SERVER
 from tests.chaos.steady import steady_pods
-from tests.chaos.test_lost import compact
 from tests.e2e.local_system import TenantCluster
 from tests.faults import records
 from tests.faults.proxy import Behaviour
