@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from kube.depth import without_deep_items
 from kube.errors import ApiError, Gone, ServerError, TooManyRequests, Unreachable, error_from
 from kube.objects import ObjectKey, ObjectList, WatchEvent, decode_list, decode_watch_event, encode
 from kube.resources import Resource
@@ -238,8 +239,17 @@ def _query(**values: object) -> dict[str, str]:
 def _decoded_list(body: bytes) -> ObjectList:
     try:
         return decode_list(body)
+    except RecursionError:
+        return _decoded_shallow(body)
     except msgspec.MsgspecError as error:
         raise Unreachable("the answer to a list is not a list") from error
+
+
+def _decoded_shallow(body: bytes) -> ObjectList:
+    try:
+        return decode_list(without_deep_items(body))
+    except (RecursionError, msgspec.MsgspecError) as error:
+        raise Unreachable("the answer to a list is not a list that can be read") from error
 
 
 def _decoded_event(line: bytes) -> WatchEvent:
