@@ -37,7 +37,7 @@ class Authorities:
     def __init__(self) -> None:
         self._by_key: dict[ObjectKey, tuple[x509.Certificate, ...]] = {}
 
-    def upsert(self, raw: bytes, *, listed: bool) -> ObjectKey:
+    def upsert(self, raw: bytes, *, listed: int) -> ObjectKey:
         """See syncer.runtime.informer.Store."""
         found = _decode(raw)
         metadata = found.metadata

@@ -27,6 +27,7 @@ from syncer.reconcilers.isolation import Isolation
 from syncer.reconcilers.pod_downward import PodDownward
 from syncer.reconcilers.upward import UpwardReconciler
 from syncer.runtime.controller import Controller
+from syncer.runtime.informer import HistoryLost
 from syncer.runtime.workqueue import Request, WorkQueue
 from syncer.sessions import Sessions
 from syncer.settings import Settings, host_name
@@ -78,7 +79,10 @@ class App:
         )
 
     async def run(self) -> None:
-        """Mirror the tenants that are ours until cancelled, or until told to leave."""
+        """Mirror the tenants that are ours until cancelled, or until told to leave.
+
+        Raises a group with HistoryLost when a new process has to begin anew.
+        """
         health = HealthServer(list, self.problems, self._refresh_metrics)
         settings = self._settings
         port = await health.start(settings.address, settings.port, settings.port_file)
@@ -86,6 +90,7 @@ class App:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._membership.run())
+                tasks.create_task(self._trust())
                 mirroring = tasks.create_task(self._mirror(tasks))
                 await self._told_to_leave.wait()
                 mirroring.cancel()
@@ -97,6 +102,11 @@ class App:
         finally:
             await health.stop()
             await self._client.close()
+
+    async def _trust(self) -> None:
+        """Raise HistoryLost when what is known of the super cluster turns out to be void."""
+        await self._super.history_lost()
+        raise HistoryLost("the super cluster's objects are older than they were")
 
     def _note(self) -> None:
         self._changed.set()

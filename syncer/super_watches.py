@@ -212,7 +212,7 @@ class _EventsOfTenants:
         self._events = events
         self._namespaces = namespaces
 
-    def upsert(self, raw: bytes, *, listed: bool) -> ObjectKey:
+    def upsert(self, raw: bytes, *, listed: int) -> ObjectKey:
         """See runtime.informer.Store."""
         namespace = _namespace(raw)
         if namespace and self._namespaces.get(ObjectKey("", namespace)) is None:

@@ -38,12 +38,12 @@ async def opened(
 
 
 async def test_a_log_comes_from_the_super_pod(world: World) -> None:
-    world.kubelet.logs["web"] = b"hello\n"
+    world.kubelet.logs["web"] = b"he\xffo\n"
     answer = await world.ask(
         world.team_a.client(), "GET", "/containerLogs/default/web/web?tailLines=3"
     )
     assert answer.status == 200
-    assert answer.body == b"6\r\nhello\n\r\n0\r\n\r\n"
+    assert answer.body == b"5\r\nhe\xffo\n\r\n0\r\n\r\n"
     namespace = world.team_a.super_namespace()
     assert world.kubelet.requests[-1].target == f"/containerLogs/{namespace}/web/web?tailLines=3"
 
