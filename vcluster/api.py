@@ -108,6 +108,9 @@ NODE_AGENT_PORT = 10550
 NODE_AGENT_ADDRESS_TYPE = "NodeAgent"
 """Among a virtual node's addresses: where its agent is, if not at the node's own."""
 
+EGRESS_SOCKET = "egress.sock"
+"""In the folder of a tenant's API server: where the egress proxy listens for it."""
+
 QUOTA_CONFIG_MAP = "virtualcluster-quota"
 """In a tenant's ``kube-system``: what it uses of its quota. Written by the syncer."""
 STORAGE_CLASS_QUOTA_SUFFIX = ".storageclass.storage.k8s.io/"

@@ -67,6 +67,8 @@ class Provider:
     stopping: Event
     node_agent_authority: bytes = b""
     """Signs the node agents' serving certificates, PEM; empty: there are no node agents."""
+    egress_proxy: bool = False
+    """Tenants' API servers connect through an egress proxy only; else to whatever they are told."""
 
 
 class Pass:
@@ -172,6 +174,7 @@ class Pass:
             etcd_endpoints=provider.datastore.endpoints,
             etcd_authority=authority.certificate,
             node_agent_authority=provider.node_agent_authority,
+            egress_proxy=provider.egress_proxy,
         )
         # On disk before anything uses them: a crash before the Secrets are written loses no key.
         provider.provisioner.save(key, backup_files(plan.credentials))

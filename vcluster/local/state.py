@@ -98,6 +98,11 @@ class State:
         return self.directory / "etcd"
 
     @property
+    def tenants(self) -> Path:
+        """Where the process provisioner keeps a folder for each tenant, named by its key."""
+        return self.directory / "tenants"
+
+    @property
     def configuration(self) -> Path:
         """Files that were rendered from templates."""
         return self.directory / "configuration"
