@@ -134,7 +134,9 @@ class Directory:
             label_selector=f"{api.TENANT_LABEL}={tenant}",
             field_selector=f"spec.clusterIP={host}",
         )
-        return next((service async for service in services), None)
+        async for service in services:
+            return service
+        return None
 
     async def _behind(self, tenant: str, service: Object, port: int) -> list[Target]:
         """Some endpoints of a Service: those are the tenant's word, so each is looked at."""
