@@ -100,8 +100,6 @@ class Server:
         self.connections[key] += 1
         with client:
             try:
-                if self.connections[key] > self._most:
-                    raise Denied(f"{self._most} connections are open at once, no more")
                 await self._tunnel(key, client)
             except Exception:
                 log.exception("connection failed", tenant=key)
@@ -114,6 +112,8 @@ class Server:
         wanted = ""
         try:
             wanted = await tunnel.read_target(client)
+            if self.connections[key] > self._most:
+                raise Denied(f"{self._most} connections are open at once, no more")
             targets = await self._directory.addresses(key, target_of(wanted))
             there = await tunnel.connected(targets)
         except (Denied, Broken, ApiError, Unreachable) as error:
