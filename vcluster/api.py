@@ -103,6 +103,10 @@ REFUSED_CONDITION = f"{PREFIX}Refused"
 CLIENT_CA_CONFIG_MAP = "virtualcluster-client-ca"
 CLIENT_CA_KEY = "ca.crt"
 CLIENT_CA_COMPONENT = "client-ca"
+TOKEN_KEY_KEY = "service-account.pub"
+"""In the same ConfigMap: the public key, PEM, that verifies the tenant's tokens."""
+API_SERVER_KEY = "api-server"
+"""In the same ConfigMap: the URL of the tenant's API server, as nodes and pods reach it."""
 
 NODE_AGENT_PORT = 10550
 NODE_AGENT_ADDRESS_TYPE = "NodeAgent"

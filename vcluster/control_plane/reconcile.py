@@ -200,18 +200,21 @@ class Pass:
         record.fields["kubeconfigSecret"] = api.ADMIN_KUBECONFIG_SECRET
 
     def _publish(self, plan: Plan) -> None:
-        """Tell the node agents who signs this tenant's clients."""
-        provider = self._provider
+        """Tell the node agents who signs this tenant's clients and tokens."""
+        provider, pairs = self._provider, plan.credentials
+        data = {
+            api.CLIENT_CA_KEY: pairs[certificates.CLUSTER_AUTHORITY].certificate.decode(),
+            api.TOKEN_KEY_KEY: pairs[certificates.SERVICE_ACCOUNT_KEY].certificate.decode(),
+        }
+        if provider.gateway_address:
+            # default/kubernetes has endpoints, so nodes reach its address.
+            data[api.API_SERVER_KEY] = f"https://{plan.kubernetes_address}:443"
         wanted = provider.manifests.render(
             "control-plane/client-ca.yaml.j2",
             key=plan.key,
             name=api.CLIENT_CA_CONFIG_MAP,
             component=api.CLIENT_CA_COMPONENT,
-            data={
-                api.CLIENT_CA_KEY: plan.credentials[
-                    certificates.CLUSTER_AUTHORITY
-                ].certificate.decode()
-            },
+            data=data,
         )
         apply.converge(provider.cluster, wanted, provider.executor)
 
