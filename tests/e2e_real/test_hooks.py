@@ -159,16 +159,9 @@ def _replicas(tenant: TenantCluster, name: str, number: int) -> bool:
     return bool(found.get("spec", {}).get("replicas", 0) >= number)
 
 
-def test_another_tenants_pod_is_reached_in_no_way(
-    hook: TenantCluster, team_b: TenantCluster
-) -> None:
-    """team-a publishes the address of team-b's pod, as that of a pod and of an endpoint of its own."""
-    team_b.apply(web_pod("private", "real-0"))
-    found = wait_for("team-b's pod is ready", lambda: is_ready(team_b, "private"))
-    own = "/api/v1/namespaces/default/pods/private:8080/proxy/"
-    assert "hello" in team_b.kubectl("get", "--raw", own)
-    address = found["status"]["podIP"]
-    hook.apply(
+def _stolen(address: str) -> list[Object]:
+    """A Service with one endpoint, said to be that of the pod ``hook``."""
+    return [
         {
             "apiVersion": "v1",
             "kind": "Service",
@@ -189,7 +182,19 @@ def test_another_tenants_pod_is_reached_in_no_way(
                 }
             ],
         },
-    )
+    ]
+
+
+def test_another_tenants_pod_is_reached_in_no_way(
+    hook: TenantCluster, team_b: TenantCluster
+) -> None:
+    """team-a publishes the address of team-b's pod, as that of a pod and of an endpoint of its own."""
+    team_b.apply(web_pod("private", "real-0"))
+    found = wait_for("team-b's pod is ready", lambda: is_ready(team_b, "private"))
+    own = "/api/v1/namespaces/default/pods/private:8080/proxy/"
+    assert "hello" in team_b.kubectl("get", "--raw", own)
+    address = found["status"]["podIP"]
+    hook.apply(*_stolen(address))
     cluster_ip = (hook.get("service", "stolen") or {})["spec"]["clusterIP"]
     status = {"status": {"podIP": address, "podIPs": [{"ip": address}]}}
     forge = ("patch", "pod", "hook", "--subresource=status", "--type=merge", "-p")

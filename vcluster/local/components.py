@@ -275,11 +275,7 @@ def _environment(
             "SYNCER_GATEWAY_ADDRESS": gateway,
         }
     if name == EGRESS_PROXY:
-        return import_path | {
-            "EGRESS_PROXY_SUPER_KUBECONFIG": kubeconfig or str(state.kubeconfig(EGRESS_PROXY)),
-            "EGRESS_PROXY_TENANTS_DIRECTORY": str(state.tenants),
-            "EGRESS_PROXY_PORT_FILE": str(state.port_file(EGRESS_PROXY)),
-        }
+        return import_path | _egress_proxy(state, kubeconfig)
     if name == NODE_AGENT:
         return import_path | {
             "NODE_AGENT_SUPER_KUBECONFIG": str(state.kubeconfig(NODE_AGENT)),
@@ -290,6 +286,14 @@ def _environment(
             "NODE_AGENT_PORT_FILE": str(state.port_file(NODE_AGENT)),
         }
     return {}
+
+
+def _egress_proxy(state: State, kubeconfig: str) -> dict[str, str]:
+    return {
+        "EGRESS_PROXY_SUPER_KUBECONFIG": kubeconfig or str(state.kubeconfig(EGRESS_PROXY)),
+        "EGRESS_PROXY_TENANTS_DIRECTORY": str(state.tenants),
+        "EGRESS_PROXY_PORT_FILE": str(state.port_file(EGRESS_PROXY)),
+    }
 
 
 def _pods(site: Site | None) -> tuple[str, ...]:

@@ -137,7 +137,7 @@ class State:
         return Site(self.directory, record.real_block)
 
     def port_file(self, service: str) -> Path:
-        """Where operator, syncer and node agent write the port that they serve their health on."""
+        """Where our services write the port that they serve their health on."""
         return self.directory / f"{service}.port"
 
     def exists(self) -> bool:
