@@ -13,6 +13,7 @@ HEAD_SECONDS = 10.0
 CONNECT_SECONDS = 5.0
 """API servers wait for our answer without a time-out of their own."""
 BLOCK_BYTES = 1 << 17
+TURN_BYTES = 1 << 19
 END = b"\r\n\r\n"
 
 _CONNECT = re.compile(rb"CONNECT ([!-~]{1,300}) HTTP/1\.1\r\n(?:[!-~]+:[ -~]*\r\n){0,20}\r\n")
@@ -84,12 +85,15 @@ async def splice(one: socket.socket, other: socket.socket, count: Callable[[int]
 
 
 async def _pump(source: socket.socket, sink: socket.socket, count: Callable[[int], None]) -> None:
-    loop = asyncio.get_running_loop()
+    loop, passed = asyncio.get_running_loop(), 0
     while piece := await loop.sock_recv(source, BLOCK_BYTES):
         await loop.sock_sendall(sink, piece)
         count(len(piece))
-        # Sockets that are always ready would never let others have their turn.
-        await asyncio.sleep(0)
+        passed += len(piece)
+        if passed >= TURN_BYTES:
+            # Sockets that are always ready would never let others have their turn.
+            passed = 0
+            await asyncio.sleep(0)
 
 
 async def _until_broken(way: Coroutine[None, None, None]) -> None:

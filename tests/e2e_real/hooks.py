@@ -34,7 +34,7 @@ def load_image(local: LocalSystem, folder: Path) -> None:
     local.vc("images", "load", str(folder / "hook.tar"))
 
 
-SERVICE = {
+SERVICE: Object = {
     "apiVersion": "v1",
     "kind": "Service",
     "metadata": {"name": "hook"},

@@ -10,7 +10,7 @@ from tests.e2e.local_system import LocalSystem, Object, TenantCluster, wait_for
 from tests.e2e_real import hooks
 from tests.e2e_real.containers import container_pod, is_ready, web_pod
 
-SERVICE = {"name": "hook", "namespace": "default"}
+SERVICE: Object = {"name": "hook", "namespace": "default"}
 GOOD, BAD = "a-good-one", "forbidden"
 KINDS = (
     "pod,service,secret,configmap,serviceaccount,clusterrole,clusterrolebinding,"

@@ -97,7 +97,7 @@ def test_endpoints_of_a_service_are_those_of_the_port_that_are_ready() -> None:
             ]
         }
     }
-    slices = [
+    slices: list[dict[str, Any]] = [
         {
             "ports": [{"name": "https", "port": 8443}, {"name": "metrics", "port": 9}],
             "endpoints": [
