@@ -12,13 +12,15 @@ import structlog
 from cryptography import x509
 
 from node_agent import http1, metrics
-from node_agent.authorities import Authorities, Unauthenticated
+from node_agent.authorities import Authorities
 from node_agent.http1 import Refused, Request
 from node_agent.limits import Limits
+from node_agent.reviews import Reviews
 from node_agent.routes import PodRequest, Report, route
 from node_agent.serving import Reception, client_certificate
 from node_agent.settings import Settings
 from node_agent.streams import Closed, TlsStream
+from node_agent.tokens import Unauthenticated, bearer, subresources
 
 log = structlog.get_logger(__name__)
 
@@ -56,6 +58,7 @@ class Server:
         self._problems = problems
         self._reception = Reception(settings)
         self._limits = limits
+        self._reviews = Reviews(settings.node)
         self._strangers: dict[asyncio.Task[None], None] = {}
         self.port = 0
 
@@ -93,7 +96,12 @@ class Server:
                 stream, connection = self._reception.receive(plain)
                 async with asyncio.timeout(HANDSHAKE_SECONDS):
                     await stream.handshake()
-                await self._authenticated(stream, client_certificate(connection), peer)
+                certificate = client_certificate(connection)
+                # Simulated nodes have nothing to report.
+                if certificate is None and self._settings.node:
+                    await self._with_token(stream, peer)
+                else:
+                    await self._authenticated(stream, certificate, peer)
             except (Closed, TimeoutError, OSError) as error:
                 metrics.BROKEN.inc()
                 log.info("connection lost", peer=peer, reason=str(error) or "too slow")
@@ -128,6 +136,42 @@ class Server:
             _log_refusal(error.status, error.message, peer, tenant, path)
             await stream.write(http1.failure(error.status, error.message))
             await stream.end()
+
+    async def _with_token(self, stream: TlsStream, peer: str) -> None:
+        """One request of a tenant's service account: for reports, as metrics-server asks for them."""
+        tenant, path = "", ""
+        try:
+            request = await _strangers_request(stream)
+            token = bearer(request)
+            tenant, issuer = self._authorities.issuer_of(token)
+            path = request.path[:200]
+            with self._limits.connection(tenant):
+                self._strangers.pop(_current_task(), None)
+                wanted = route(request)
+                if not isinstance(wanted, Report):
+                    raise Refused(HTTPStatus.FORBIDDEN, "pods are reached through the API server")
+                await self._reviews.check(tenant, issuer, token, subresources(wanted))
+                if problems := self._problems():
+                    raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, problems[0])
+                await self._backend.answer(tenant, request, wanted, stream)
+                metrics.REQUESTS.labels(_kind(wanted), "ok").inc()
+        except Unauthenticated as error:
+            _log_refusal(HTTPStatus.UNAUTHORIZED, str(error), peer, tenant, path)
+            await stream.write(http1.failure(HTTPStatus.UNAUTHORIZED, "Unauthorized"))
+        except Refused as error:
+            _log_refusal(error.status, error.message, peer, tenant, path)
+            await stream.write(http1.failure(error.status, error.message))
+        await stream.end()
+
+
+async def _strangers_request(stream: TlsStream) -> Request:
+    """What somebody without a certificate asks. Raises Closed, Unauthenticated."""
+    try:
+        async with asyncio.timeout(STRANGERS_SECONDS):
+            head, _ = await http1.read_head(stream, STRANGERS_HEAD)
+        return http1.parse_request(head)
+    except (Refused, TimeoutError) as error:
+        raise Unauthenticated("no client certificate, and no request either") from error
 
 
 async def _turn_away(stream: TlsStream) -> None:

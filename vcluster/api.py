@@ -108,10 +108,17 @@ REFUSED_CONDITION = f"{PREFIX}Refused"
 CLIENT_CA_CONFIG_MAP = "virtualcluster-client-ca"
 CLIENT_CA_KEY = "ca.crt"
 CLIENT_CA_COMPONENT = "client-ca"
+TOKEN_KEY_KEY = "service-account.pub"
+"""In the same ConfigMap: the public key, PEM, that verifies the tenant's tokens."""
+API_SERVER_KEY = "api-server"
+"""In the same ConfigMap: the URL of the tenant's API server, as nodes and pods reach it."""
 
 NODE_AGENT_PORT = 10550
 NODE_AGENT_ADDRESS_TYPE = "NodeAgent"
 """Among a virtual node's addresses: where its agent is, if not at the node's own."""
+
+EGRESS_SOCKET = "egress.sock"
+"""In the folder of a tenant's API server: where the egress proxy listens for it."""
 
 QUOTA_CONFIG_MAP = "virtualcluster-quota"
 """In a tenant's ``kube-system``: what it uses of its quota. Written by the syncer."""

@@ -178,7 +178,7 @@ class _Bringing:
 
 
 def serves(state: State, service: str) -> bool:
-    """Whether operator, syncer or node agent say that they are ready, on the port in their file."""
+    """Whether a service of ours says that it is ready, on the port in their file."""
     try:
         port = int(state.port_file(service).read_text())
         # S310: the address is our own constant.

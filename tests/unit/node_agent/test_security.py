@@ -13,9 +13,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from kube.resources import CONFIG_MAPS, PODS
-from tests.fakes.waiting import eventually
+from tests.fakes.waiting import eventually, eventually_so
 from tests.unit.node_agent.tenants import NOW, TenantUnderTest, an_authority, key_of
-from tests.unit.node_agent.world import UPGRADE, World, eventually_so, running_world
+from tests.unit.node_agent.world import UPGRADE, World, running_world
 from vcluster import api
 from vcluster.pki.authority import KeyPair, Subject, Usage, Validity
 

@@ -3,8 +3,7 @@
 import asyncio
 import ssl
 import tempfile
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from node_agent.app import App
 from node_agent.settings import Settings
 from tests.fakes.apiserver import FakeApiServer
 from tests.fakes.kubelet import FakeKubelet
-from tests.fakes.waiting import eventually
+from tests.fakes.waiting import eventually, eventually_so
 from tests.unit.node_agent.tenants import NODE, YEAR, TenantUnderTest, an_authority
 from vcluster.pki.authority import CertificateAuthority, KeyPair, Subject, Usage
 
@@ -168,14 +167,6 @@ async def running_world(directory: Path, **changes: object) -> AsyncIterator[Wor
         await asyncio.wait([running])
         await kubelet.stop()
         await world.super.stop()
-
-
-async def eventually_so(condition: Callable[[], Awaitable[bool]], what: str) -> None:
-    """As ``eventually``, for a condition that has to be awaited."""
-    deadline = time.monotonic() + ANSWER_SECONDS
-    while not await condition():
-        assert time.monotonic() < deadline, f"waited {ANSWER_SECONDS:g} s in vain: {what}"
-        await asyncio.sleep(0.02)  # between two looks
 
 
 def _save(directory: Path, name: str, pair: KeyPair) -> None:
