@@ -160,14 +160,6 @@ class Server:
             return False
         return True
 
-
-async def _refuse(
-    stream: TlsStream, error: Refused, peer: str, tenant: str, path: str = ""
-) -> None:
-    _log_refusal(error.status, error.message, peer, tenant, path)
-    await stream.write(http1.failure(error.status, error.message))
-    await stream.end()
-
     async def _with_token(self, stream: TlsStream, peer: str) -> None:
         """One request of a tenant's service account: for reports, as metrics-server asks for them."""
         tenant, path = "", ""
@@ -190,9 +182,17 @@ async def _refuse(
             _log_refusal(HTTPStatus.UNAUTHORIZED, str(error), peer, tenant, path)
             await stream.write(http1.failure(HTTPStatus.UNAUTHORIZED, "Unauthorized"))
         except Refused as error:
-            _log_refusal(error.status, error.message, peer, tenant, path)
-            await stream.write(http1.failure(error.status, error.message))
+            await _refuse(stream, error, peer, tenant, path)
+            return
         await stream.end()
+
+
+async def _refuse(
+    stream: TlsStream, error: Refused, peer: str, tenant: str, path: str = ""
+) -> None:
+    _log_refusal(error.status, error.message, peer, tenant, path)
+    await stream.write(http1.failure(error.status, error.message))
+    await stream.end()
 
 
 async def _strangers_request(stream: TlsStream) -> Request:

@@ -1,6 +1,6 @@
 """The two clusters that the tests run in: a local super cluster with real nodes, and a tenant."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jinja2
@@ -61,7 +61,7 @@ def prepare_tenant(system: LocalSystem) -> Cluster:
     return tenant
 
 
-def _render(template: str, values: dict[str, object]) -> str:
+def _render(template: str, values: Mapping[str, object]) -> str:
     folder = templates_directory() / "tenant"
     loader = jinja2.FileSystemLoader(folder)
     environment = jinja2.Environment(
