@@ -4,6 +4,7 @@ All pods start together; each test then waits for what its own comes to.
 """
 
 import json
+import subprocess
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
@@ -17,6 +18,17 @@ from vcluster.local.real_nodes.images import BUSYBOX
 FOR_EVER = "exec sleep 100000"
 LIMIT = "/sys/fs/cgroup/memory/memory.limit_in_bytes"
 GRACE = 4
+WATCH = (
+    "get",
+    "pods",
+    "-l",
+    "ends",
+    "-o",
+    "json",
+    "-w",
+    "--output-watch-events",
+    "--request-timeout=90s",
+)
 
 
 def asked(script: str, **fields: int) -> Object:
@@ -207,40 +219,38 @@ def test_a_container_has_its_time_to_end(tenant: TenantCluster) -> None:
     for name in ("polite", "stubborn"):
         wait_for(f"{name} runs", lambda name=name: is_ready(tenant, name))
     assert tenant.kubectl("exec", "polite", "--", "cat", "/tmp/hello") == "hello\n"
-    arguments = ("get", "pods", "-l", "ends", "-w", "--output-watch-events", "-o", "json")
-    watch = tenant.start(*arguments)
-    try:
-        tenant.kubectl("delete", "pod", "polite", "stubborn")
-    finally:
-        watch.terminate()
-        said = watch.communicate()[0]
+    watch = tenant.start(*WATCH)
     asked_at: dict[str, datetime] = {}
-    last = {}
-    for event in documents(said):
-        metadata = event["object"]["metadata"]
-        if "deletionTimestamp" in metadata:
-            grace = timedelta(seconds=metadata["deletionGracePeriodSeconds"])
-            by = datetime.fromisoformat(metadata["deletionTimestamp"])
-            asked_at.setdefault(metadata["name"], by - grace)
-            last[metadata["name"]] = event
+    last: dict[str, Object] = {}
+    try:
+        tenant.kubectl("delete", "pod", "polite", "stubborn", "--wait=false")
+        for event in events(watch):
+            metadata = event["object"]["metadata"]
+            if "deletionTimestamp" in metadata:
+                grace = timedelta(seconds=metadata["deletionGracePeriodSeconds"])
+                by = datetime.fromisoformat(metadata["deletionTimestamp"])
+                asked_at.setdefault(metadata["name"], by - grace)
+            if event["type"] == "DELETED":
+                last[metadata["name"]] = event["object"]
+            if len(last) == 2:
+                break
+    finally:
+        watch.kill()
+        watch.communicate()
     for name, code, seconds in (("polite", 0, 2), ("stubborn", 137, GRACE)):
-        assert last[name]["type"] == "DELETED"
-        [status] = last[name]["object"]["status"]["containerStatuses"]
+        [status] = last[name]["status"]["containerStatuses"]
         ended = status["state"]["terminated"]
         assert ended["exitCode"] == code
         lasted = (datetime.fromisoformat(ended["finishedAt"]) - asked_at[name]).total_seconds()
         assert seconds - 1 <= lasted <= seconds + 5, f"{name} lasted {lasted} s"  # whole seconds
 
 
-def documents(text: str) -> Iterator[Object]:
-    """The JSON documents of a text that may end within one."""
-    decoder, place = json.JSONDecoder(), 0
-    while (place := text.find("{", place)) >= 0:
-        try:
-            found, place = decoder.raw_decode(text, place)
-        except json.JSONDecodeError:
-            return
-        yield found
+def events(process: subprocess.Popen[str]) -> Iterator[Object]:
+    """The events that kubectl prints, one a line, as they come, until it ends."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("{"):
+            yield json.loads(line)
 
 
 def test_a_container_grows_and_shrinks_where_it_runs(tenant: TenantCluster) -> None:
