@@ -151,7 +151,10 @@ def test_a_crash_loop_is_counted_and_explained(tenant: TenantCluster) -> None:
     assert "restarting failed container=main pod=crashes_default(" in waiting["message"]
     uid = (tenant.get("pod", "crashes") or {})["metadata"]["uid"]
     assert uid in waiting["message"], "the tenant's UID"
-    assert "once more" in tenant.kubectl("logs", "crashes", "--previous")
+    wait_for(  # there is none at the moment in which the kubelet makes the next container
+        "the log of its predecessor is there",
+        lambda: "once more" in tenant.kubectl("logs", "crashes", "--previous", check=False),
+    )
     said = wait_for("the Event is there", lambda: reasons(tenant, "crashes").get("BackOff"))
     assert f"crashes_default({uid})" in said
 

@@ -147,20 +147,6 @@ def ended(process: subprocess.Popen[str]) -> str:
     return process.communicate()[0]
 
 
-def test_a_rollout_goes_on_and_back(third: TenantCluster) -> None:
-    third.apply(replicas("rolled", 2))
-    third.kubectl("rollout", "status", "deployment/rolled", "--timeout=90s")
-    third.kubectl("set", "env", "deployment/rolled", "STEP=2")
-    third.kubectl("rollout", "status", "deployment/rolled", "--timeout=90s")
-    assert third.kubectl("exec", "deployment/rolled", "--", "sh", "-c", "echo $STEP") == "2\n"
-    third.kubectl("rollout", "undo", "deployment/rolled")
-    third.kubectl("rollout", "status", "deployment/rolled", "--timeout=90s")
-    assert third.kubectl("exec", "deployment/rolled", "--", "sh", "-c", "echo $STEP") == "\n"
-    third.kubectl("scale", "deployment/rolled", "--replicas=3")
-    wait_for("three run", lambda: len(running(third, "rolled")) == 3)
-    third.kubectl("delete", "deployment", "rolled")
-
-
 def test_a_daemon_set_runs_on_the_tenants_nodes_only(
     local: LocalSystem, third: TenantCluster
 ) -> None:
@@ -200,19 +186,6 @@ def runs_on(tenant: TenantCluster, nodes: list[str]) -> bool:
     return sorted(running(tenant, "each").values()) == nodes
 
 
-def test_a_cron_job_has_run(third: TenantCluster) -> None:
-    def done() -> bool:
-        jobs = third.items("jobs")
-        return any(
-            owner["name"] == "ticks" and item["status"].get("succeeded")
-            for item in jobs
-            for owner in item["metadata"].get("ownerReferences") or ()
-        )
-
-    wait_for("a job of it has succeeded", done, 120)
-    third.kubectl("delete", "cronjob", "ticks")
-
-
 def test_a_silent_node_is_not_ready_and_neither_are_its_pods(
     local: LocalSystem, third: TenantCluster
 ) -> None:
@@ -236,8 +209,38 @@ def test_a_silent_node_is_not_ready_and_neither_are_its_pods(
     wait_for("so is its pod", lambda: is_ready(third, "stranded"))
 
 
-def test_a_node_that_goes_takes_its_pods_along(local: LocalSystem, third: TenantCluster) -> None:
+def test_a_node_that_goes_is_shown_no_more(local: LocalSystem, third: TenantCluster) -> None:
     local.vc("up", "--real-nodes", "2")
     wait_for("it is not shown any more", lambda: third.get("node", SILENT, "") is None)
+
+
+def test_a_rollout_goes_on_and_back(third: TenantCluster) -> None:
+    third.apply(replicas("rolled", 2))
+    third.kubectl("rollout", "status", "deployment/rolled", "--timeout=90s")
+    third.kubectl("set", "env", "deployment/rolled", "STEP=2")
+    third.kubectl("rollout", "status", "deployment/rolled", "--timeout=90s")
+    assert third.kubectl("exec", "deployment/rolled", "--", "sh", "-c", "echo $STEP") == "2\n"
+    third.kubectl("rollout", "undo", "deployment/rolled")
+    third.kubectl("rollout", "status", "deployment/rolled", "--timeout=90s")
+    assert third.kubectl("exec", "deployment/rolled", "--", "sh", "-c", "echo $STEP") == "\n"
+    third.kubectl("scale", "deployment/rolled", "--replicas=3")
+    wait_for("three run", lambda: len(running(third, "rolled")) == 3)
+    third.kubectl("delete", "deployment", "rolled")
+
+
+def test_a_cron_job_has_run(third: TenantCluster) -> None:
+    def done() -> bool:
+        jobs = third.items("jobs")
+        return any(
+            owner["name"] == "ticks" and item["status"].get("succeeded")
+            for item in jobs
+            for owner in item["metadata"].get("ownerReferences") or ()
+        )
+
+    wait_for("a job of it has succeeded", done, 120)
+    third.kubectl("delete", "cronjob", "ticks")
+
+
+def test_a_node_that_went_took_its_pods_along(third: TenantCluster) -> None:
     # The super cluster waits for 40 s before it takes the pods of a node for lost.
     wait_for("its pod has gone", lambda: third.get("pod", "stranded") is None, 120)
