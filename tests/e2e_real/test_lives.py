@@ -43,9 +43,8 @@ def of_main(pod: Object, **fields: object) -> Object:
     return pod
 
 
-def pods() -> list[Object]:
-    """One for each fate."""
-    alive = "touch /tmp/alive; sleep 2; rm /tmp/alive; exec sleep 100000"
+def in_order() -> Object:
+    """A pod with an init container, a sidecar and a main container that tells what they did."""
     first = {"name": "first", "image": BUSYBOX, "command": ["sh", "-c", "echo one > /work/order"]}
     beside = first | {
         "name": "beside",
@@ -61,6 +60,11 @@ def pods() -> list[Object]:
         volumes=[{"name": "work", "emptyDir": {}}],
         initContainers=[item | {"volumeMounts": mounts} for item in (first, beside)],
     )
+    return of_main(orderly, volumeMounts=mounts)
+
+
+def ending() -> list[Object]:
+    """A pod that ends when it is asked to, after its hook; and one that does not."""
     stubborn = container_pod("stubborn", f"trap '' TERM; {FOR_EVER}")
     polite = container_pod("polite", "trap 'exit 0' TERM; while :; do sleep 0.1; done")
     stubborn["spec"]["terminationGracePeriodSeconds"] = GRACE
@@ -69,6 +73,12 @@ def pods() -> list[Object]:
     greets = {"exec": {"command": ["sh", "-c", "echo hello > /tmp/hello"]}}
     for pod in (stubborn, polite):
         pod["metadata"]["labels"]["ends"] = "yes"
+    return [of_main(polite, lifecycle={"postStart": greets, "preStop": slow}), stubborn]
+
+
+def pods() -> list[Object]:
+    """One for each fate."""
+    alive = "touch /tmp/alive; sleep 2; rm /tmp/alive; exec sleep 100000"
     small = {"limits": {"cpu": "100m", "memory": "32Mi"}}
     return [
         container_pod("fails", "exit 7", restartPolicy="Never"),
@@ -82,9 +92,8 @@ def pods() -> list[Object]:
             startupProbe=asked("[ -e /tmp/up ]", failureThreshold=60),
             livenessProbe=asked("[ -e /tmp/up ]"),
         ),
-        of_main(orderly, volumeMounts=mounts),
-        of_main(polite, lifecycle={"postStart": greets, "preStop": slow}),
-        stubborn,
+        in_order(),
+        *ending(),
         of_main(container_pod("resized", FOR_EVER), resources=small | {"requests": {"cpu": "50m"}}),
         web_pod("shop", ""),
         service("shop", ports=[{"port": 80, "targetPort": 8080}]),
