@@ -104,6 +104,8 @@ def test_a_drained_node_is_left_as_the_tenants_budget_allows(
     watch = third.start(
         "get", "pods", "-l", "app=guarded", "-o", "json", "-w", "--output-watch-events"
     )
+    assert watch.stdout is not None
+    told = "".join(watch.stdout.readline() for _ in before)  # it watches
     try:
         local.super.kubectl(*drain, "--timeout=90s")
         wait_for(
@@ -111,7 +113,7 @@ def test_a_drained_node_is_left_as_the_tenants_budget_allows(
             lambda: list(running(third, "guarded").values()) == ["real-0", "real-0"],
         )
     finally:
-        told = ended(watch)
+        told += ended(watch)
         local.super.kubectl("uncordon", "real-1")
     assert evicted(told) == set(before), "as on a real cluster"
     third.kubectl("delete", "deployment,pdb", "guarded")
