@@ -7,6 +7,7 @@ import json
 import subprocess
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from functools import partial
 
 import pytest
 
@@ -185,11 +186,10 @@ def test_a_missing_image_is_told(tenant: TenantCluster) -> None:
 
 def test_a_failed_liveness_probe_restarts(tenant: TenantCluster) -> None:
     wait_for("it restarts", lambda: main_container(tenant, "sick").get("restartCount"), 90)
-    found = wait_for(
-        "both Events are there", lambda: (lambda r: r if {"Unhealthy", "Killing"} <= r.keys() else None)(
-            reasons(tenant, "sick"))
-    )  # fmt: skip
-    assert found["Unhealthy"].startswith("Liveness probe failed")
+    wait_for(
+        "both Events are there", lambda: {"Unhealthy", "Killing"} <= reasons(tenant, "sick").keys()
+    )
+    assert reasons(tenant, "sick")["Unhealthy"].startswith("Liveness probe failed")
 
 
 def test_a_startup_probe_holds_the_others_back(tenant: TenantCluster) -> None:
@@ -229,7 +229,7 @@ def test_init_containers_come_first_and_sidecars_go_last(tenant: TenantCluster) 
 
 def test_a_container_has_its_time_to_end(tenant: TenantCluster) -> None:
     for name in ("polite", "stubborn"):
-        wait_for(f"{name} runs", lambda name=name: is_ready(tenant, name))
+        wait_for(f"{name} runs", partial(is_ready, tenant, name))
     assert tenant.kubectl("exec", "polite", "--", "cat", "/tmp/hello") == "hello\n"
     watch = tenant.start(*WATCH)
     asked_at: dict[str, datetime] = {}
@@ -273,7 +273,7 @@ def test_a_container_grows_and_shrinks_where_it_runs(tenant: TenantCluster) -> N
         tenant.kubectl("patch", "pod", "resized", "--subresource=resize", "-p", json.dumps(change))
         wanted = str(int(memory.removesuffix("Mi")) * 2**20)
         wait_for(f"it has {memory}", reads(tenant, "resized", LIMIT, wanted))
-        wait_for("it is told", lambda cpu=cpu: limits(tenant, "resized").get("cpu") == cpu)
+        wait_for("it is told", partial(has_cpu, tenant, cpu))
     assert main_container(tenant, "resized")["restartCount"] == 0
 
 
@@ -282,10 +282,10 @@ def reads(tenant: TenantCluster, name: str, path: str, wanted: str) -> Callable[
     return lambda: tenant.kubectl("exec", name, "--", "cat", path).strip() == wanted
 
 
-def limits(tenant: TenantCluster, name: str) -> dict[str, str]:
-    """The limits that the kubelet says the container has."""
-    found: dict[str, str] = main_container(tenant, name).get("resources", {}).get("limits", {})
-    return found
+def has_cpu(tenant: TenantCluster, cpu: str) -> bool:
+    """Whether the kubelet says that the resized container has this limit."""
+    resources: Object = main_container(tenant, "resized").get("resources", {})
+    return bool(resources.get("limits", {}).get("cpu") == cpu)
 
 
 def test_a_debug_container_sees_its_target(tenant: TenantCluster) -> None:
