@@ -25,7 +25,7 @@ LOSSLESS = Tenant(
 )
 TENANT_UID = "22222222-2222-2222-2222-222222222222"
 REFUSED = {"externalIPs"}
-ALLOCATED_BELOW = {"healthCheckNodePort", "ports[0].nodePort"}
+ALLOCATED_BELOW = {"healthCheckNodePort"}
 
 COMMON: Object = {
     "internalTrafficPolicy": "Local",

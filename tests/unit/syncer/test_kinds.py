@@ -15,6 +15,7 @@ from kube.resources import (
     Resource,
 )
 from tests.builders import a_config_map, a_node, a_pod, a_service
+from tests.fakes.faults import Answer
 from tests.fakes.waiting import eventually
 from tests.unit.syncer.world import TenantCluster, World
 from vcluster import api
@@ -23,14 +24,15 @@ WEB = ObjectKey("default", "web")
 SETTINGS = ObjectKey("default", "settings")
 
 
-async def test_a_service_keeps_its_address_and_the_super_clusters_node_port_goes_up(
+async def test_a_service_keeps_its_address_and_gets_another_node_port_if_its_own_is_taken(
     world: World, acme: TenantCluster
 ) -> None:
     port = {"port": 80, "nodePort": 31111}
+    world.super.script.add("POST", "/services$", Answer(422))
     acme.server.create(SERVICES, a_service(type="NodePort", clusterIP="10.101.5.20", ports=[port]))
     mirror = await acme.goes_down(SERVICES, WEB)
     assert mirror["spec"]["clusterIP"] == "10.101.5.20"
-    assert "nodePort" not in mirror["spec"]["ports"][0], "the super cluster allocates it"
+    assert "nodePort" not in mirror["spec"]["ports"][0], "the super cluster allocates one"
     allocated = {"spec": {"ports": [{"port": 80, "nodePort": 32222}]}}
     world.super.patch(SERVICES, acme.mirror_key(WEB), allocated)
     await eventually(
