@@ -1,6 +1,6 @@
 """The two clusters that the tests run in: a local super cluster with real nodes, and a tenant."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jinja2
@@ -36,10 +36,11 @@ def prepare_super(system: LocalSystem) -> Cluster:
     nodes = cluster.items("nodes")
     gateway = _gateway(nodes[0])
     endpoints = {"address": gateway, "port": int(port.rpartition(":")[2])}
-    for template, values in (
+    templates: Sequence[tuple[str, Mapping[str, object]]] = (
         ("kubernetes-endpoints", endpoints),
         ("dns", {"key": "no-tenant", "address": CLUSTER_DNS, "image": api.DNS_IMAGE}),
-    ):
+    )
+    for template, values in templates:
         cluster.kubectl("apply", "-f", "-", stdin=_render(template, values))
     _await_dns(cluster)
     return cluster
@@ -61,7 +62,7 @@ def prepare_tenant(system: LocalSystem) -> Cluster:
     return tenant
 
 
-def _render(template: str, values: dict[str, object]) -> str:
+def _render(template: str, values: Mapping[str, object]) -> str:
     folder = templates_directory() / "tenant"
     loader = jinja2.FileSystemLoader(folder)
     environment = jinja2.Environment(

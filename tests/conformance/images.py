@@ -38,6 +38,7 @@ ACCOUNTS = {
         "group-defined-in-image:x:50000:user-defined-in-image\n"
     ),
 }
+PORTER = ("localhost.crt", "localhost.key")
 PAGE = "<html><body><h1>Welcome to nginx!</h1></body></html>\n"
 
 
@@ -49,12 +50,15 @@ def install() -> None:
         subprocess.run([*command, *missing], check=True)
 
 
-def build(agnhost: Path, pause: Path, folder: Path) -> list[Path]:
-    """Write the archives into ``folder``; what was written before is replaced."""
+def build(agnhost: Path, sources: Path, pause: Path, folder: Path) -> list[Path]:
+    """Write the archives into ``folder``; what was written before is replaced.
+
+    ``sources``: where Kubernetes' sources are, for a certificate that agnhost serves.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     busybox = shutil.which("busybox")
     assert busybox is not None
-    wanted = _images(agnhost, pause, Path(busybox), folder)
+    wanted = _images(agnhost, sources / "test/images/agnhost", pause, Path(busybox), folder)
     archives = []
     for image in wanted:
         archive = folder / (image.name.rpartition("/")[2].replace(":", "-") + ".tar")
@@ -63,7 +67,7 @@ def build(agnhost: Path, pause: Path, folder: Path) -> list[Path]:
     return archives
 
 
-def _images(agnhost: Path, pause: Path, busybox: Path, folder: Path) -> list[Image]:
+def _images(agnhost: Path, sources: Path, pause: Path, busybox: Path, folder: Path) -> list[Image]:
     # busybox's own shell prefers its applets to programs, and drops variables with a "-" in their name.
     posix = ((_program("bash"), "/bin/sh"),)
     tools = (*posix, *((_program(name), f"/usr/bin/{name}") for name in PROGRAMS))
@@ -71,7 +75,8 @@ def _images(agnhost: Path, pause: Path, busybox: Path, folder: Path) -> list[Ima
         (_text(folder / name, text), f"/etc/{name}") for name, text in ACCOUNTS.items()
     )
     uploads = (_text(folder / "keep", ""), "/uploads/.keep")
-    server = (*tools, *accounts, uploads, (agnhost, "/agnhost"))
+    pair = tuple((sources / f"porter/{name}", f"/{name}") for name in PORTER)
+    server = (*tools, *accounts, uploads, *pair, (agnhost, "/agnhost"))
 
     def serving(name: str, picture: str) -> Image:
         data = _text(folder / f"{picture}.json", f'{{"image": "{picture}.jpg"}}\n')
