@@ -105,7 +105,7 @@ class PodDownward:
             await self._require_references(state, key, source.uid)
             if candidate and not gang and not await self._admission.admit(state, key, candidate):
                 return
-            await tokens.provide(self._super, state, pod)
+            tokens.plan(state, pod)
             if candidate and gang and not await self._admission.admit(state, key, candidate):
                 return
             answer = await self._super.client.create(PODS, mirror_key, encode(wanted))
@@ -185,7 +185,10 @@ class PodDownward:
         if pod is None:
             return
         state.usage.record(key, references(pod))
-        await tokens.provide(self._super, state, pod)  # usually there: no call then
+        if source.node:
+            await tokens.provide(self._super, state, pod)  # usually there: no call then
+        else:
+            tokens.plan(state, pod)
         if source.gated:
             await self._changes.readiness(mirror_key, pod)
         try:

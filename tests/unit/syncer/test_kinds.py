@@ -104,13 +104,22 @@ async def test_a_pod_gets_a_token_of_its_own_cluster_and_it_goes_with_the_pod(
     pod = acme.server.create(PODS, a_pod(volumes=[volume], serviceAccountName="default"))
     mirror = await acme.goes_down(PODS, WEB)
     assert mirror["spec"]["automountServiceAccountToken"] is False
-    secrets = world.super.objects(SECRETS, acme.mirror_key(WEB).namespace)
+    below = acme.mirror_key(WEB).namespace
+    assert not world.super.objects(SECRETS, below), (
+        "a token names its pod's node: not before it has one"
+    )
+    await acme.runs(WEB)
+    secrets = world.super.objects(SECRETS, below)
     assert len(secrets) == 1
     due = datetime.fromisoformat(secrets[0]["metadata"]["annotations"][api.EXPIRES_ANNOTATION])
     assert 2000 < (due - datetime.now(due.tzinfo)).total_seconds() < 3607
     request = acme.server.script.calls("POST", "serviceaccounts", "token")[0].json
     assert request["spec"]["boundObjectRef"]["uid"] == pod["metadata"]["uid"]
-    acme.server.delete(PODS, WEB)
+    acme.server.delete(PODS, WEB, grace=0)
+    await eventually(
+        lambda: "deletionTimestamp" in (acme.mirror(PODS, WEB) or {})["metadata"], "it ends below"
+    )
+    world.super.delete(PODS, acme.mirror_key(WEB), grace=0)
     await acme.gone_everywhere(PODS, WEB)
     await eventually(
         lambda: not world.super.objects(SECRETS, acme.mirror_key(WEB).namespace),
