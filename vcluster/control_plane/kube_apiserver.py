@@ -155,6 +155,8 @@ def _access(file: Callable[[str], str]) -> dict[str, object]:
         "authorization-mode": "Node,RBAC",
         "allow-privileged": "true",
         "service-account-issuer": SERVICE_ACCOUNT_ISSUER,
+        # Else the address that it advertises, which pods do not reach.
+        "service-account-jwks-uri": f"{SERVICE_ACCOUNT_ISSUER}/openid/v1/jwks",
         "service-account-signing-key-file": file(key_file(certificates.SERVICE_ACCOUNT_KEY)),
         "service-account-key-file": file(certificate_file(certificates.SERVICE_ACCOUNT_KEY)),
         # Extension API servers.

@@ -14,6 +14,10 @@ GROUP = "super"
 """The supervisor's group of these programs; each tenant has a group of its own."""
 
 SERVICE_RANGE = "10.96.0.0/16"
+ISSUER = (
+    "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
+    "--service-account-jwks-uri=https://kubernetes.default.svc.cluster.local/openid/v1/jwks",
+)
 TENANT_SERVICE_POOL = "10.112.0.0/12"
 NODE_RANGE = "10.192.0.0/16"
 POD_RANGE = "10.128.0.0/12"
@@ -182,7 +186,7 @@ def _api_server(state: State, ports: Mapping[str, int]) -> tuple[str, ...]:
         "--requestheader-extra-headers-prefix=X-Remote-Extra-",
         f"--proxy-client-cert-file={pki / 'front-proxy-client.crt'}",
         f"--proxy-client-key-file={pki / 'front-proxy-client.key'}",
-        "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
+        *ISSUER,
         f"--service-account-key-file={pki / 'service-account.crt'}",
         f"--service-account-signing-key-file={pki / 'service-account.key'}",
         "--authorization-mode=Node,RBAC",

@@ -69,6 +69,7 @@ def rendered(now: datetime = NOW) -> dict[str, Workload]:
         "--bind-address=127.0.0.1",
         "--service-cluster-ip-range=10.112.3.0/24",
         "--profiling=false",
+        "--service-account-jwks-uri=https://kubernetes.default.svc.cluster.local/openid/v1/jwks",
     ],
 )
 def test_the_api_server_is_slim_and_keeps_to_itself(argument: str) -> None:
