@@ -1,6 +1,6 @@
 # Every target works from a fresh clone: it sets up what it needs by itself.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check integration e2e e2e-real bench clean setup binaries real-binaries
+.PHONY: help demo test check integration e2e e2e-real chaos conformance bench clean setup binaries real-binaries
 
 PYTHON ?= python3
 VENV := .venv
@@ -34,8 +34,8 @@ check: $(STAMP) ## Lint, format, types, import layers
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-test: $(if $(filter 0,$(shell id -u)),real-binaries,binaries) ## All tests: unit, integration, e2e, real nodes, chaos
-	@$(BIN)/pytest tests
+test: $(if $(filter 0,$(shell id -u)),real-binaries,binaries) ## All tests but the long faults: unit, integration, e2e, real nodes, chaos
+	@$(BIN)/pytest tests --ignore=tests/faults
 
 integration: binaries ## Tests against real etcd and kube-apiservers
 	@$(BIN)/pytest tests/integration
@@ -45,6 +45,15 @@ e2e: binaries ## Tests of the whole local system, as started by vc up
 
 e2e-real: real-binaries ## Tests with real nodes: kubelet and containers; needs root on Linux
 	@$(BIN)/pytest tests/e2e_real
+
+chaos: binaries ## Tests under faults, the long ones too (some 30 minutes); docs/reliability.md gets their table
+	@rm -rf build/chaos
+	@$(BIN)/pytest tests/chaos
+	@$(BIN)/pytest tests/faults
+	@$(BIN)/python -m tests.faults
+
+conformance: real-binaries ## Upstream's conformance tests, in a tenant and on the bare super cluster; root, Linux
+	@$(BIN)/python -m tests.conformance
 
 bench: binaries ## Measure: the tenants' path against the direct path, in one run
 	@$(BIN)/python -m tests.bench

@@ -46,7 +46,7 @@ class NodeAgents:
     def __contains__(self, target: Target) -> bool:
         return any(target in agents for agents in self._of.values())
 
-    def upsert(self, raw: bytes, *, listed: bool) -> ObjectKey:
+    def upsert(self, raw: bytes, *, listed: int) -> ObjectKey:
         """See syncer.runtime.informer.Store."""
         node = decode_object(raw)
         key = key_of(node)

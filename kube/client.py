@@ -7,12 +7,13 @@ Nothing is cached and nothing is retried, with one exception: the server's own r
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from enum import StrEnum
 from urllib.parse import urlencode
 
 import msgspec
 
+from kube.depth import without_deep_items
 from kube.errors import ApiError, Gone, ServerError, TooManyRequests, Unreachable, error_from
 from kube.objects import ObjectKey, ObjectList, WatchEvent, decode_list, decode_watch_event, encode
 from kube.resources import Resource
@@ -126,7 +127,7 @@ class Client:
         field_selector: str = "",
         limit: int = 500,
         metadata_only: bool = False,
-    ) -> AsyncIterator[ObjectList]:
+    ) -> AsyncGenerator[ObjectList, None]:
         """A consistent list in pages; raises Gone if it expires on the way (start again)."""
         query = _query(labelSelector=label_selector, fieldSelector=field_selector, limit=limit)
         accept = _METADATA_LIST if metadata_only else _JSON
@@ -238,8 +239,17 @@ def _query(**values: object) -> dict[str, str]:
 def _decoded_list(body: bytes) -> ObjectList:
     try:
         return decode_list(body)
+    except RecursionError:
+        return _decoded_shallow(body)
     except msgspec.MsgspecError as error:
         raise Unreachable("the answer to a list is not a list") from error
+
+
+def _decoded_shallow(body: bytes) -> ObjectList:
+    try:
+        return decode_list(without_deep_items(body))
+    except (RecursionError, msgspec.MsgspecError) as error:
+        raise Unreachable("the answer to a list is not a list that can be read") from error
 
 
 def _decoded_event(line: bytes) -> WatchEvent:

@@ -35,7 +35,7 @@ class Authorities:
         self._by_key: dict[ObjectKey, tuple[x509.Certificate, ...]] = {}
         self._issuers: dict[ObjectKey, Issuer] = {}
 
-    def upsert(self, raw: bytes, *, listed: bool) -> ObjectKey:
+    def upsert(self, raw: bytes, *, listed: int) -> ObjectKey:
         """See syncer.runtime.informer.Store."""
         found = _decode(raw)
         metadata = found.metadata

@@ -75,7 +75,7 @@ class FollowedPods:
     def __iter__(self) -> Iterator[SuperPod]:
         return iter(list(self._pods.values()))
 
-    def upsert(self, raw: bytes, *, listed: bool) -> ObjectKey:
+    def upsert(self, raw: bytes, *, listed: int) -> ObjectKey:
         """See syncer.runtime.informer.Store."""
         metadata = decode_head(raw).metadata
         key = ObjectKey(metadata.namespace, metadata.name)

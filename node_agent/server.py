@@ -1,4 +1,4 @@
-"""Who asks, for what, and may it be? Every connection carries one request."""
+"""Who asks, for what, and may it be? Connections carry one request after the other."""
 
 import asyncio
 import contextlib
@@ -37,8 +37,11 @@ class Backend(Protocol):
 
     async def answer(
         self, tenant: str, request: Request, wanted: PodRequest | Report, client: TlsStream
-    ) -> None:
-        """Write the whole answer. Raises Refused before the first byte of it, Closed any time."""
+    ) -> bool:
+        """Write the whole answer; whether the connection may carry another request.
+
+        Raises Refused before the first byte of it, Closed any time.
+        """
 
 
 class Server:
@@ -113,29 +116,49 @@ class Server:
     async def _authenticated(
         self, stream: TlsStream, certificate: x509.Certificate | None, peer: str
     ) -> None:
+        """The requests of a connection. Who it is, is asked anew for each: a certificate expires,
+        and a tenant goes, while a connection is kept."""
         try:
             tenant = self._authorities.tenant_of(certificate, _now())
+            self._strangers.pop(_current_task(), None)
+            with self._limits.connection(tenant):
+                while await self._request(tenant, stream, peer) and await self._next(stream):
+                    if self._authorities.tenant_of(certificate, _now()) != tenant:
+                        raise Unauthenticated("the certificate is another tenant's by now")
         except Unauthenticated as error:
             _log_refusal(HTTPStatus.UNAUTHORIZED, str(error), peer)
             await _turn_away(stream)
-            return
-        self._strangers.pop(_current_task(), None)
+        except Refused as error:
+            await _refuse(stream, error, peer, tenant)
+
+    async def _request(self, tenant: str, stream: TlsStream, peer: str) -> bool:
+        """One request and its answer; whether another one may follow."""
         request: Request | None = None
         try:
-            with self._limits.connection(tenant):
-                async with self._limits.head(tenant), asyncio.timeout(HEAD_SECONDS):
-                    request = await http1.read_request(stream)
-                wanted = route(request)
-                if problems := self._problems():
-                    raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, problems[0])
-                await self._backend.answer(tenant, request, wanted, stream)
-                metrics.REQUESTS.labels(_kind(wanted), "ok").inc()
-                await stream.end()
+            async with self._limits.head(tenant), asyncio.timeout(HEAD_SECONDS):
+                request = await http1.read_request(stream)
+            if request is None:
+                return False
+            wanted = route(request)
+            if problems := self._problems():
+                raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, problems[0])
+            goes_on = await self._backend.answer(tenant, request, wanted, stream)
         except Refused as error:
-            path = request.path[:200] if request else ""
-            _log_refusal(error.status, error.message, peer, tenant, path)
-            await stream.write(http1.failure(error.status, error.message))
+            await _refuse(stream, error, peer, tenant, request.path[:200] if request else "")
+            return False
+        metrics.REQUESTS.labels(_kind(wanted), "ok").inc()
+        if not goes_on:
             await stream.end()
+        return goes_on
+
+    async def _next(self, stream: TlsStream) -> bool:
+        """Wait for the next request, or the end; False if the client has been idle for too long."""
+        try:
+            async with asyncio.timeout(self._settings.idle_seconds):
+                await stream.readable()
+        except TimeoutError:
+            return False
+        return True
 
     async def _with_token(self, stream: TlsStream, peer: str) -> None:
         """One request of a tenant's service account: for reports, as metrics-server asks for them."""
@@ -159,9 +182,17 @@ class Server:
             _log_refusal(HTTPStatus.UNAUTHORIZED, str(error), peer, tenant, path)
             await stream.write(http1.failure(HTTPStatus.UNAUTHORIZED, "Unauthorized"))
         except Refused as error:
-            _log_refusal(error.status, error.message, peer, tenant, path)
-            await stream.write(http1.failure(error.status, error.message))
+            await _refuse(stream, error, peer, tenant, path)
+            return
         await stream.end()
+
+
+async def _refuse(
+    stream: TlsStream, error: Refused, peer: str, tenant: str, path: str = ""
+) -> None:
+    _log_refusal(error.status, error.message, peer, tenant, path)
+    await stream.write(http1.failure(error.status, error.message))
+    await stream.end()
 
 
 async def _strangers_request(stream: TlsStream) -> Request:

@@ -6,11 +6,15 @@ import signal
 import sys
 
 import msgspec
+import structlog
 
 from kube.connection import InvalidKubeconfig, super_credentials
 from syncer.app import App
+from syncer.runtime.informer import history_lost
 from syncer.runtime.logs import log_to_stdout
 from syncer.settings import Settings
+
+log = structlog.get_logger(__name__)
 
 USAGE = """usage: syncer
 
@@ -38,7 +42,13 @@ async def _until_told_to_stop(app: App) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, app.leave)
-    await app.run()
+    try:
+        await app.run()
+    except ExceptionGroup as group:
+        if (reason := history_lost(group)) is None:
+            raise
+        log.error("begins anew: the super cluster was restored to an earlier state", reason=reason)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -56,7 +56,9 @@ async def kind(state: TenantState, plural: str) -> None:
     """Compare one kind that goes down."""
     super_state, resource = state.super, state.super.downward[plural].resource
     await _refresh(state.client, state.sources[plural], resource)
-    await _refresh(super_state.client, super_state.mirrors[plural], resource, state.tenant.key)
+    with super_state.listed():
+        mirrors = super_state.mirrors[plural]
+        await _refresh(super_state.client, mirrors, resource, state.tenant.key)
     for key, source in state.sources[plural].items():
         mirror = super_state.mirrors[plural].get(state.mirror_key(plural, key))
         on_demand = super_state.downward[plural].on_demand
@@ -90,7 +92,7 @@ async def pods(state: TenantState) -> None:
     async for page in state.client.pages(PODS):
         version = version or int(page.metadata.resource_version)
         for item in page.items or ():
-            if (key := _taken_in(state.pods, bytes(item))) is not None:
+            if (key := _taken_in(state.pods, bytes(item), version)) is not None:
                 keys.add(key)
                 shown[key] = _canonical(_decode_status(item).status)
     state.pods.retain(keys, version)
@@ -100,7 +102,9 @@ async def pods(state: TenantState) -> None:
     ):
         version = version or int(page.metadata.resource_version)
         for item in page.items or ():
-            if (key := _taken_in(super_state.pods, bytes(item))) is not None:
+            with super_state.listed():
+                key = _taken_in(super_state.pods, bytes(item), version)
+            if key is not None:
                 seen.add(key)
                 _compare(state, key, bytes(item), shown)
     super_state.pods.retain(seen, version, lambda pod: pod.tenant == state.tenant.key)
@@ -110,10 +114,10 @@ async def pods(state: TenantState) -> None:
             super_state.down.add(state.request(PODS.plural, key))
 
 
-def _taken_in(store: ObjectStore[E], raw: bytes) -> ObjectKey | None:
+def _taken_in(store: ObjectStore[E], raw: bytes, version: int) -> ObjectKey | None:
     """None for an object that we cannot read: it must not keep the others from being compared."""
     try:
-        return store.upsert(raw, listed=True)
+        return store.upsert(raw, listed=version)
     except (msgspec.MsgspecError, ValueError):
         log.exception("object set aside")
         return None
@@ -186,7 +190,7 @@ async def _refresh(
         metadata_only=resource.plural in MASS_KINDS,
     ):
         version = version or int(page.metadata.resource_version)
-        found = (_taken_in(store, bytes(item)) for item in page.items or ())
+        found = (_taken_in(store, bytes(item), version) for item in page.items or ())
         keys.update(key for key in found if key is not None)
     store.retain(keys, version, lambda entry: not tenant or entry.tenant == tenant)
 

@@ -18,6 +18,7 @@ from syncer.membership.fence import Fence, FencedTransport
 from syncer.reconcilers import tokens
 from syncer.reconcilers.stock import take_stock
 from syncer.runtime.breaker import CircuitBreaker
+from syncer.runtime.clock import WallClock
 from syncer.runtime.informer import Informer
 from syncer.settings import Settings
 from syncer.super_state import MASS_KINDS, TOKEN_COMPONENT, SuperState
@@ -215,7 +216,13 @@ class Session:
                 return
 
     async def _renewals(self) -> None:
+        clock = WallClock()
         while True:
+            if back := clock.set_back():
+                # Tokens end by the API server's clock, which was not set back for that. Once too early
+                # is no harm; forward needs nothing: it is early too.
+                log.warning("the clock was set back", seconds=back)
+                self._state.advance_renewals(back)
             now = time.time()
             for key in [key for key, due in self._state.renewals.items() if due <= now]:
                 await self._renew(key)

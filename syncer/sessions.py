@@ -10,6 +10,7 @@ from kube.errors import ApiError, Unreachable
 from syncer.membership.fence import Fence
 from syncer.reconcilers import quota_report
 from syncer.runtime.controller import backoff
+from syncer.runtime.informer import history_lost
 from syncer.session import Session
 from syncer.settings import Settings
 from syncer.super_state import SuperState
@@ -103,8 +104,11 @@ class Sessions:
                         reporting.cancel()
             except (InvalidKubeconfig, ApiError, Unreachable) as error:
                 log.warning("no session", tenant=tenant.key, reason=str(error))
-            except Exception:
-                log.exception("session failed", tenant=tenant.key, failures=failures)
+            except Exception as error:
+                if (reason := history_lost(error)) is not None:
+                    log.warning("session begins anew", tenant=tenant.key, reason=reason)
+                else:
+                    log.exception("session failed", tenant=tenant.key, failures=failures)
             finally:
                 self.current.pop(tenant.key, None)
             failures += 1

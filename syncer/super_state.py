@@ -4,7 +4,8 @@ Nothing is decided here. Requests are named by the tenant's namespace and name, 
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
@@ -24,6 +25,7 @@ from kube.resources import (
     VOLUME_SNAPSHOT_CLASSES,
 )
 from syncer.admission.admission import Admission
+from syncer.admission.grants import Turn
 from syncer.admission.ledger import Item
 from syncer.admission.object_usage import object_usage
 from syncer.entries import Entry, SuperPod, TenantPod, decode_super_pod, entry_decoder
@@ -33,6 +35,7 @@ from syncer.kinds.classes import is_offered
 from syncer.kinds.isolation import COMPONENT as ISOLATION_COMPONENT
 from syncer.kinds.mirror import DownwardKind, UpwardKind
 from syncer.kinds.offers import Offers, default_class
+from syncer.runtime.informer import HistoryLost
 from syncer.runtime.store import ObjectStore
 from syncer.runtime.workqueue import Request, WorkQueue
 
@@ -68,7 +71,12 @@ class SuperState:
     """Stores by kind, the tenants by key, and the two queues."""
 
     def __init__(
-        self, client: Client, down: WorkQueue, up: WorkQueue, kinds: Sequence[DownwardKind]
+        self,
+        client: Client,
+        down: WorkQueue,
+        up: WorkQueue,
+        kinds: Sequence[DownwardKind],
+        turn: Turn,
     ) -> None:
         self.client = client
         self.downward = {kind.resource.plural: kind for kind in kinds}
@@ -90,7 +98,23 @@ class SuperState:
         self._linked_to: dict[tuple[str, str], str] = {}
         """Of objects that only one tenant may see: the super namespace of what they name."""
         self._offers: Offers | None = None
-        self.admission = Admission(down.add_together, _soon)
+        self.admission = Admission(down.add_together, _soon, turn=turn)
+        self.others_pods = ObjectStore[SuperPod](decode_super_pod, self._others_pod_changed)
+        """The device pods that other syncers care for; empty if there are none."""
+        self._history_lost = asyncio.Event()
+
+    @contextmanager
+    def listed(self) -> Iterator[None]:
+        """Whoever takes in a list of the super cluster's does it here, and may raise HistoryLost."""
+        try:
+            yield
+        except HistoryLost:
+            self._history_lost.set()
+            raise
+
+    async def history_lost(self) -> None:
+        """Return when a list showed that all that is known here is void."""
+        await self._history_lost.wait()
 
     def add_downward(self, kind: DownwardKind) -> ObjectStore[Entry]:
         """A kind that tenants' options ask for; where its mirrors are to be kept."""
@@ -167,6 +191,16 @@ class SuperState:
             if self.may_see(state, plural, name) or state.shows(plural, name)
         }
 
+    def take_in_pod(self, raw: bytes) -> SuperPod | None:
+        """Take in a super pod that was read because the watch has not told of it; None if it is gone.
+
+        Its status has to be looked at now: the watch will not tell of a version that is known.
+        """
+        found = self.pods.put(raw)
+        if found is not None:
+            self.up.add(Request(found.tenant, PODS.plural, *found.source))
+        return found
+
     def owner_of(self, namespace: str) -> tuple["TenantState", str] | None:
         """The tenant, and its name of a super namespace; None if it is nobody's."""
         entry = self.mirrors[NAMESPACES.plural].get(ObjectKey("", namespace))
@@ -241,6 +275,17 @@ class SuperState:
             self.down.add(request)
         self.newest[key] = raw
         self.up.add(request)
+
+    def _others_pod_changed(
+        self,
+        key: ObjectKey,
+        _before: SuperPod | None,
+        after: SuperPod | None,
+        raw: bytes,
+        _own: bool,
+    ) -> None:
+        if self.pods.get(key) is None:  # else it has come to us meanwhile
+            self.admission.others_pod(key, after, raw)
 
     def _mirror_changed(
         self,

@@ -125,6 +125,11 @@ class TenantState:
         # The renewal looks whether the pod is really gone, and removes the Secret if so.
         self.renewals[key] = 0.0 if orphan else renewal_time(secret.digest)
 
+    def advance_renewals(self, seconds: float) -> None:
+        """All tokens are due earlier than was planned."""
+        for key in self.renewals:
+            self.renewals[key] -= seconds
+
     def token_lost(self, key: ObjectKey, secret: Entry) -> None:
         """A super token Secret was deleted: its pod, if it is still there, needs another one."""
         self.renewals.pop(key, None)

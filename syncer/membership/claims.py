@@ -9,7 +9,7 @@ import msgspec
 import structlog
 
 from kube.client import Client
-from kube.errors import NotFound
+from kube.errors import NotFound, Unreachable
 from kube.objects import Metadata, ObjectKey, encode
 from kube.resources import CONFIG_MAPS
 from syncer import buckets
@@ -52,7 +52,10 @@ async def read(client: Client, namespace: str) -> Record:
         raw = await client.get(CONFIG_MAPS, ObjectKey(namespace, NAME))
     except NotFound:
         return Record()
-    found = msgspec.json.decode(raw, type=_ConfigMap)
+    try:
+        found = msgspec.json.decode(raw, type=_ConfigMap)
+    except msgspec.MsgspecError as error:
+        raise Unreachable("the answer is not a ConfigMap") from error
     claims = {}
     for member, written in found.data.items():
         try:

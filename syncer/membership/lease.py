@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from kube.client import Client
-from kube.errors import AlreadyExists, Conflict, NotFound
+from kube.errors import AlreadyExists, Conflict, NotFound, Unreachable
 from kube.objects import Metadata, ObjectKey, encode
 from kube.resources import LEASES
 from syncer.membership.fence import Clock
@@ -48,8 +48,11 @@ _decode_lease = msgspec.json.Decoder(_Lease).decode
 
 
 def decode_lease(raw: bytes) -> tuple[ObjectKey, MemberLease]:
-    """The entry of a Lease."""
-    lease = _decode_lease(raw)
+    """The entry of a Lease. Raises Unreachable: whatever answered is no API server."""
+    try:
+        lease = _decode_lease(raw)
+    except msgspec.MsgspecError as error:
+        raise Unreachable("the answer is not a Lease") from error
     metadata, spec = lease.metadata, lease.spec
     return ObjectKey(metadata.namespace, metadata.name), MemberLease(
         uid=metadata.uid,

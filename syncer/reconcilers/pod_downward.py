@@ -106,8 +106,10 @@ class PodDownward:
             if candidate and not gang and not await self._admission.admit(state, key, candidate):
                 return
             await tokens.provide(self._super, state, pod)
-            if candidate and gang and not await self._admission.admit(state, key, candidate):
+            # Also again: what was granted before holds only as long as no other syncer grants.
+            if candidate and not await self._admission.admit(state, key, candidate):
                 return
+            self._super.admission.sending(state.request(PODS.plural, key))
             answer = await self._super.client.create(PODS, mirror_key, encode(wanted))
         except AlreadyExists:
             if not await self._in_the_way(state, key, mirror_key, source):
@@ -136,7 +138,7 @@ class PodDownward:
         live = await self._super.client.get(PODS, mirror_key)
         found = self._super.pods.read(live)
         if found.source_uid and found.tenant == state.tenant.key:
-            if self._super.pods.put(live) is None:
+            if self._super.take_in_pod(live) is None:
                 return False  # the watch does not know it: it is gone already
             self._super.down.add(state.request(PODS.plural, key))
             return True
@@ -248,9 +250,10 @@ class PodDownward:
     async def _has_come(self, mirror_key: ObjectKey) -> bool:
         """The answer to its creation was lost: the super pod is there nevertheless."""
         try:
-            return self._super.pods.put(await self._super.client.get(PODS, mirror_key)) is not None
+            live = await self._super.client.get(PODS, mirror_key)
         except NotFound:
             return False
+        return self._super.take_in_pod(live) is not None
 
     async def _still_there(self, state: TenantState, key: ObjectKey, mirror: SuperPod) -> bool:
         """Nobody saw the tenant's pod being deleted: absence from a cache is no proof, so look."""

@@ -218,7 +218,7 @@ class PodUpward:
             return False
         if self._super.pods.read(raw).source_uid != uid:
             return False
-        return self._super.pods.put(raw) is not None
+        return self._super.take_in_pod(raw) is not None
 
     async def _write_vanished(self, state: TenantState, key: ObjectKey, source: TenantPod) -> None:
         """Owners replace a pod that failed; DisruptionTarget tells them that it was not its fault."""

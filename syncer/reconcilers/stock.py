@@ -38,11 +38,14 @@ async def take_stock(state: TenantState) -> None:
 async def _pods(state: TenantState) -> None:
     super_state = state.super
     selector = f"{api.TENANT_LABEL}={state.tenant.key}"
+    version = 0
     async for page in super_state.client.pages(PODS, label_selector=selector):
+        version = version or int(page.metadata.resource_version)
         for item in page.items or ():
             raw = bytes(item)
             try:
-                key = super_state.pods.upsert(raw, listed=True)
+                with super_state.listed():
+                    key = super_state.pods.upsert(raw, listed=version)
                 listed = super_state.pods.read(raw)
             except (msgspec.MsgspecError, ValueError):
                 log.exception("object set aside")

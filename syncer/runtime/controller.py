@@ -45,7 +45,8 @@ class Controller:
         self._workers = workers
         self._timeout = timeout
         self._observe = observe
-        self._failures: dict[Request, int] = {}
+        self._failures: dict[Request, tuple[int, float]] = {}
+        """How often in a row, and until when it is put off, in monotonic seconds."""
         self._started: dict[asyncio.Task[None], float] = {}
         """The workers that reconcile, and since when, in monotonic seconds."""
         self._late: set[asyncio.Task[None]] = set()
@@ -104,11 +105,15 @@ class Controller:
             self._observe(request, outcome, waited, time.monotonic() - start)
 
     def _retry(self, request: Request, outcome: str, reason: str) -> str:
-        failures = self._failures.get(request, 0) + 1
-        self._failures[request] = failures
+        failures, until = self._failures.get(request, (0, 0.0))
+        now = time.monotonic()
+        if now >= until:  # else somebody has hurried it, which must not put it off for longer
+            failures += 1
+        delay = backoff(failures)
+        self._failures[request] = failures, now + delay
         if failures >= 4 and reason:
             log.warning("will retry", controller=self._name, request=request, reason=reason)
-        self._queue.add_after(request, backoff(failures))
+        self._queue.add_after(request, delay)
         return outcome
 
     def forget(self, tenant: str) -> None:

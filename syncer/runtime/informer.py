@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
+from contextlib import aclosing
 from typing import Protocol
 
 import msgspec
@@ -23,11 +24,22 @@ SHORT_WATCH = 1.0
 """A server that ends watches sooner than this, in seconds, is not asked again at once."""
 
 
+class HistoryLost(Exception):
+    """The server's data are older than what it has told before: a backup was restored, say.
+
+    Versions then say nothing any more about what is newer, so whatever is known of the server is void.
+    """
+
+
 class Store(Protocol):
     """What an informer keeps in step. Calls come in the order of the server's versions."""
 
-    def upsert(self, raw: bytes, *, listed: bool) -> ObjectKey:
-        """An object is as it is in these bytes; ``listed``: it comes from a list, not a watch."""
+    def upsert(self, raw: bytes, *, listed: int) -> ObjectKey:
+        """An object is as it is in these bytes.
+
+        ``listed``: the version of the list that it comes from; 0 if it comes from a watch. Raises
+        HistoryLost.
+        """
 
     def remove(self, raw: bytes) -> None:
         """An object was deleted; these bytes are its last state."""
@@ -41,6 +53,9 @@ class Informer:
 
     An ``optional`` kind need not be served, or to us, and may come to be at any time: while it is not,
     the informer counts as synced, and takes nothing for deleted.
+
+    Lists are consistent reads, so their versions only grow: ``run``, ``relist`` and ``take_in`` raise
+    HistoryLost if one is older than what was seen before.
     """
 
     def __init__(
@@ -67,6 +82,8 @@ class Informer:
         self._on_relist = on_relist
         self._watched_from = ""
         self._last_seen = b""
+        self._progress = asyncio.Event()
+        self._newest = 0
         self.synced = asyncio.Event()
 
     @property
@@ -76,14 +93,17 @@ class Informer:
 
     async def run(self) -> None:
         """Keep the store in step until cancelled. Run again, it goes on from where it was."""
-        version, delay = self._version_seen, FIRST_DELAY
+        version, delay, broken = self._version_seen, FIRST_DELAY, False
         while True:
             try:
+                if version and broken:
+                    version = await self._still_reached(version)
                 if not version:
                     version = await self.relist()
                     self.synced.set()
                     self._on_relist()
                 started = time.monotonic()
+                broken = False
                 version = await self._follow(version)
                 if time.monotonic() - started > SHORT_WATCH:
                     delay = FIRST_DELAY
@@ -95,7 +115,7 @@ class Informer:
             except (ApiError, Unreachable) as error:
                 if _from_the_future(error):
                     self.forget()
-                reason = str(error)
+                reason, broken = str(error), True
                 if self._optional and isinstance(error, NotFound | Forbidden):
                     self.forget()
                     delay = NOT_SERVED_DELAY
@@ -105,12 +125,30 @@ class Informer:
             await asyncio.sleep(delay * random.uniform(0.5, 1.5))
             delay = min(delay * 2, LONGEST_DELAY)
 
+    async def _still_reached(self, version: str) -> str:
+        """The version, if the server has come so far; empty if it has forgotten, and must be listed.
+
+        A server that was restored from a backup accepts a watch from a version that it does not have
+        yet, and is silent until it has: what it writes before is never told.
+        """
+        pages = self._client.pages(
+            self._resource, namespace=self._namespace, limit=1, metadata_only=True
+        )
+        async with aclosing(pages):
+            async for page in pages:
+                if int(page.metadata.resource_version) >= int(version):
+                    return version
+                break
+        self.forget()
+        return ""
+
     def select(self, label_selector: str) -> None:
         """List and watch these objects from the next ``run`` on; what was kept of others stays."""
         self._label_selector = label_selector
 
     def forget(self) -> None:
         """List anew in the next ``run``, instead of watching from where it was."""
+        self._newest = max(self._newest, int(self._version_seen or 0))
         self._watched_from, self._last_seen = "", b""
 
     async def relist(self) -> str:
@@ -119,16 +157,23 @@ class Informer:
         self._store.retain(keys, int(version))
         return version
 
-    async def take_in(self, label_selector: str) -> None:
+    async def take_in(self, label_selector: str) -> int:
         """List these objects into the store, which may hold others besides; nothing is removed.
 
-        The watch that goes on from an older version repeats what the store then passes over.
+        The watch that goes on from an older version repeats what the store then passes over. Returns the
+        list's version.
         """
-        await self._list(label_selector)
+        return int((await self._list(label_selector))[1])
+
+    async def reach(self, version: int) -> None:
+        """Wait until the watch has told of something as new as this."""
+        while int(self._version_seen or 0) < version:
+            self._progress.clear()
+            await self._progress.wait()
 
     async def _list(self, label_selector: str) -> tuple[set[ObjectKey], str]:
         keys: set[ObjectKey] = set()
-        version = ""
+        version, newest = "", self._newest
         async for page in self._client.pages(
             self._resource,
             namespace=self._namespace,
@@ -137,14 +182,19 @@ class Informer:
             metadata_only=self._metadata_only,
         ):
             version = version or page.metadata.resource_version
+            if int(version) < newest:
+                msg = f"{self.plural}: version {newest} was seen, and a new list has {version}"
+                raise HistoryLost(msg)
             for item in page.items or ():
-                if key := self._upsert(bytes(item), listed=True):
+                if key := self._upsert(bytes(item), int(version)):
                     keys.add(key)
             await asyncio.sleep(0)  # a long list must not stop the other tenants
+        self._newest = max(newest, int(version))
         return keys, version
 
     async def _follow(self, version: str) -> str:
         self._watched_from, self._last_seen = version, b""
+        self._progress.set()
         async for events in self._client.watch(
             self._resource,
             version,
@@ -157,8 +207,9 @@ class Informer:
                 if event.type == "DELETED":
                     self._remove(event.object)
                 elif event.type != "BOOKMARK":
-                    self._upsert(event.object, listed=False)
+                    self._upsert(event.object, 0)
             self._last_seen = events[-1].object
+            self._progress.set()
         return self._version_seen
 
     @property
@@ -171,9 +222,11 @@ class Informer:
         except msgspec.MsgspecError:
             return ""  # not to be trusted any further: list anew
 
-    def _upsert(self, raw: bytes, *, listed: bool) -> ObjectKey | None:
+    def _upsert(self, raw: bytes, listed: int) -> ObjectKey | None:
         try:
             return self._store.upsert(raw, listed=listed)
+        except HistoryLost:
+            raise
         except Exception:
             # One object that we cannot read must not keep the others from being seen.
             log.exception("object set aside", kind=self._resource.plural)
@@ -184,6 +237,13 @@ class Informer:
             self._store.remove(raw)
         except Exception:
             log.exception("object set aside", kind=self._resource.plural)
+
+
+def history_lost(error: BaseException) -> str | None:
+    """The reason, if the error is, or holds, a HistoryLost."""
+    if isinstance(error, BaseExceptionGroup):
+        return next(filter(None, map(history_lost, error.exceptions)), None)
+    return str(error) if isinstance(error, HistoryLost) else None
 
 
 def _from_the_future(error: Exception) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Generic, Protocol, TypeVar
 
 from kube.objects import ObjectKey
+from syncer.runtime.informer import HistoryLost
 
 
 class StoreEntry(Protocol):
@@ -57,10 +58,14 @@ class ObjectStore(Generic[E]):
     def __len__(self) -> int:
         return len(self._entries)
 
-    def upsert(self, raw: bytes, *, listed: bool) -> ObjectKey:
+    def upsert(self, raw: bytes, *, listed: int) -> ObjectKey:
         """See runtime.informer.Store."""
         key, entry = self._decode(raw)
         before = self._entries.get(key)
+        if before is not None and entry.version < before.version <= listed:
+            # A list shows each object's last version up to its own: there was a later one once.
+            msg = f"{key}: version {before.version} was seen; list {listed} has {entry.version}"
+            raise HistoryLost(msg)
         if before is None and self._is_deleted(key, entry):
             return key  # a list that was begun before, or a watch that repeats itself
         if before is None or entry.version > before.version:

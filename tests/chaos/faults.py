@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from tests.e2e.local_system import LocalSystem, wait_for
@@ -49,7 +49,8 @@ class Component:
         try:
             yield
         finally:
-            os.kill(pid, signal.SIGCONT)
+            with suppress(ProcessLookupError):  # it was ended meanwhile
+                os.kill(pid, signal.SIGCONT)
 
 
 ETCD = Component("super", "etcd")

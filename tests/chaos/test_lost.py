@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 from random import Random
 
 from kube.objects import decode_object
@@ -10,6 +9,7 @@ from kube.resources import NAMESPACES
 from tests.chaos import load
 from tests.chaos.agreement import both_sides_agree
 from tests.chaos.clusters import connected
+from tests.chaos.datastore import compact, etcdctl
 from tests.chaos.faults import api_server
 from tests.chaos.steady import steady_pods
 from tests.e2e.local_system import LocalSystem, TenantCluster, wait_for
@@ -79,34 +79,3 @@ async def test_a_tenant_deleted_while_its_pods_are_made_leaves_nothing(
     ranges = local.super.items("servicecidrs", "-l", f"virtualcluster.dev/tenant={doomed.key}")
     assert all("deletionTimestamp" in found["metadata"] for found in ranges), "on their way out"
     await both_sides_agree(local, team_a)
-
-
-def compact(local: LocalSystem) -> None:
-    """Forget all history of the datastore but the newest state."""
-    status = etcdctl(local, "endpoint", "status", "--write-out=fields")
-    revision = next(
-        line.split(":")[1] for line in status.splitlines() if line.startswith('"Revision"')
-    )
-    etcdctl(local, "compact", revision.strip())
-
-
-def etcdctl(local: LocalSystem, *args: str) -> str:
-    """Run etcdctl as root."""
-    state = State(local.state_directory)
-    pki = state.etcd_pki
-    done = subprocess.run(
-        [
-            str(state.binaries / "etcdctl"),
-            f"--endpoints=https://127.0.0.1:{state.ports['etcd']}",
-            f"--cacert={pki / 'ca.crt'}",
-            f"--cert={pki / 'root.crt'}",
-            f"--key={pki / 'root.key'}",
-            *args,
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout

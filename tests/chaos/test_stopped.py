@@ -6,22 +6,17 @@ import urllib.request
 from random import Random
 from time import monotonic
 
-from kube.client import Client
-from kube.objects import ObjectKey, decode_object
-from kube.resources import PODS
+from tests.bench.percentiles import p99
 from tests.chaos import load
 from tests.chaos.agreement import both_sides_agree
 from tests.chaos.clusters import connected
 from tests.chaos.faults import ETCD, SUPER_API_SERVER, Component, api_server
+from tests.chaos.pace import NOISE_SECONDS, paced
 from tests.chaos.steady import steady_pods
 from tests.e2e.local_system import LocalSystem, TenantCluster, wait_for
 
 STOPPED_SECONDS = float(os.environ.get("CHAOS_STOPPED_SECONDS", "60"))
 OUTAGE_SECONDS = 10.0
-PACED_PODS = 40
-NOISE_SECONDS = 0.5
-"""What a busy machine adds by itself between two series of one run; a neighbour's hang added 60-83 s
-in the peer that this is a lesson from."""
 
 
 async def test_law_3_a_stopped_tenant_does_not_delay_another(
@@ -34,7 +29,7 @@ async def test_law_3_a_stopped_tenant_does_not_delay_another(
         await load.prepare(client_b)
         await both_sides_agree(local, team_a, team_b)
         before = await steady_pods(local, team_a, team_b)
-        alone = await _paced(client_b, f"{prefix}-alone")
+        alone = await paced(client_b, f"{prefix}-alone")
         async with asyncio.TaskGroup() as tasks:
             for index in range(60):
                 # Some of them end while their API server cannot be told.
@@ -42,7 +37,7 @@ async def test_law_3_a_stopped_tenant_does_not_delay_another(
                 tasks.create_task(load.create(client_a, f"{prefix}-{index}", {}, round(ends)))
         with hung.stopped(local):
             until = monotonic() + STOPPED_SECONDS
-            beside = await _paced(client_b, f"{prefix}-beside")
+            beside = await paced(client_b, f"{prefix}-beside")
             wait_for("the breaker opens", lambda: _breaker_is_open(local, team_a.key))
             assert not _breaker_is_open(local, team_b.key)
             await asyncio.sleep(max(0.0, until - monotonic()))  # the length is the test
@@ -51,8 +46,8 @@ async def test_law_3_a_stopped_tenant_does_not_delay_another(
         assert await steady_pods(local, team_a, team_b) == before
         await load.clear(client_a)
         await load.clear(client_b)
-    print(f"p99 alone {_p99(alone):.2f} s, beside a stopped tenant {_p99(beside):.2f} s")
-    assert _p99(beside) <= 1.2 * _p99(alone) + NOISE_SECONDS
+    print(f"p99 alone {p99(alone):.2f} s, beside a stopped tenant {p99(beside):.2f} s")
+    assert p99(beside) <= 1.2 * p99(alone) + NOISE_SECONDS
     await both_sides_agree(local, team_a, team_b)
 
 
@@ -92,32 +87,6 @@ async def _outage(
         await load.clear(client_a)
         await load.clear(client_b)
     await both_sides_agree(local, team_a, team_b)
-
-
-async def _paced(client: Client, prefix: str) -> list[float]:
-    """Seconds from create to Running of pods created five a second."""
-    async with asyncio.TaskGroup() as tasks:
-        started = []
-        for index in range(PACED_PODS):
-            started.append(tasks.create_task(_until_running(client, f"{prefix}-{index}")))
-            await asyncio.sleep(0.2)  # the pace
-    return [task.result() for task in started]
-
-
-async def _until_running(client: Client, name: str) -> float:
-    start = monotonic()
-    await load.create(client, name, {})
-    key = ObjectKey(load.NAMESPACE, name)
-    while True:
-        pod = decode_object(await client.get(PODS, key))
-        if pod.get("status", {}).get("phase") == "Running":
-            return monotonic() - start
-        assert monotonic() - start < 60, f"{name} does not run"
-        await asyncio.sleep(0.05)  # between two looks
-
-
-def _p99(values: list[float]) -> float:
-    return sorted(values)[int(len(values) * 0.99) - 1]
 
 
 def _breaker_is_open(local: LocalSystem, key: str) -> bool:

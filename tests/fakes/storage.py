@@ -27,6 +27,13 @@ class Change:
     after: Object
 
 
+class Backup(NamedTuple):
+    """All objects at one moment."""
+
+    revision: int
+    tables: dict[Table, dict[ObjectKey, Object]]
+
+
 def version_of(obj: Object) -> int:
     """An object's resourceVersion as a number."""
     return int(obj["metadata"]["resourceVersion"])
@@ -94,6 +101,18 @@ class Storage:
         """Refuse watches from before this moment; those that run go on."""
         self.revision += 1
         self.compacted = self.revision
+
+    def backup(self) -> "Backup":
+        """What ``restore`` needs to go back to this moment."""
+        tables = {table: dict(objects) for table, objects in self._tables.items()}
+        return Backup(self.revision, tables)
+
+    def restore(self, backup: "Backup") -> None:
+        """Go back: what was written since has never been, and its versions will be given again."""
+        self.revision = backup.revision
+        self._tables = {table: dict(objects) for table, objects in backup.tables.items()}
+        for history in self._history.values():
+            del history[bisect_right(history, self.revision, key=lambda change: change.revision) :]
 
     def listen(self, event: asyncio.Event) -> None:
         """Set the event at each write from now on."""

@@ -1,5 +1,7 @@
 """A blocking client for one API server, for the operator's few calls; objects stay plain data."""
 
+import math
+import time
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlencode
@@ -38,6 +40,7 @@ class Cluster:
         configuration.connection_pool_maxsize = 8
         configuration.retries = False
         self._client = client.ApiClient(configuration)
+        self._deadline = math.inf
 
     @classmethod
     def from_kubeconfig(cls, path: str) -> Self:
@@ -56,6 +59,10 @@ class Cluster:
             host=server, ssl_ca_cert=str(authority), cert_file=str(certificate), key_file=str(key)
         )
         return cls(configuration)
+
+    def give_up_after(self, seconds: float) -> None:
+        """From now on; then each request raises Unreachable at once."""
+        self._deadline = time.monotonic() + seconds
 
     def close(self) -> None:
         """Close the connections."""
@@ -130,12 +137,15 @@ class Cluster:
     ) -> tuple[int, bytes]:
         target = f"{path}?{urlencode(query)}" if query else path
         headers = {"Content-Type": content_type, "Accept": _JSON}
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise Unreachable(f"{self._client.configuration.host}: earlier requests took too long")
         url, headers = self._client.param_serialize(
             method, target, header_params=headers, auth_settings=["BearerToken"]
         )[1:3]
         try:
             response = self._client.call_api(
-                method, url, headers, body=body, _request_timeout=seconds
+                method, url, headers, body=body, _request_timeout=min(seconds, left)
             )
             return response.status, response.read()
         except (urllib3.exceptions.HTTPError, client.ApiException, OSError) as error:

@@ -1,7 +1,7 @@
 """A VirtualCluster becomes a running control plane: the main flow, top to bottom.
 
 Every step finds out what is there and adds what is missing, so a pass may be cut off anywhere and
-the next one ends in the same state. It blocks: call it in a thread, one pass per tenant at a time.
+the next one ends in the same state. Both parts block: call them in threads, one pass per tenant at a time.
 """
 
 import time
@@ -38,6 +38,8 @@ READY_SECONDS = 20.0
 """How long one pass waits for a control plane; then the next one goes on."""
 POLL_SECONDS = 0.1
 TENANT_REQUESTS_AT_ONCE = 8
+TENANT_SECONDS = 20.0
+"""How long one pass asks a tenant that is ready; one that hangs must not hold up its own deletion."""
 STILL_WANTED_SECONDS = 1.0
 
 DNS_TEMPLATE = "tenant/dns.yaml.j2"
@@ -82,15 +84,23 @@ class Pass:
         self._record = StatusRecord(provider.cluster, virtual_cluster)
         self._secrets: list[Object] = []
 
-    def run(self) -> None:
-        """Raises NotReady, NotWanted; ApiError and Unreachable if the super cluster fails us."""
+    def prepare(self) -> Plan | None:
+        """All that needs no answer of the tenant's: its control plane starts. None: the spec is invalid.
+
+        Raises NotReady; ApiError and Unreachable if the super cluster fails us.
+        """
         if not self._validate():
-            return
+            return None
         self._ensure_root_namespace()
         plan = self._plan()
         self._start(plan)
+        return plan
+
+    def finish(self, plan: Plan) -> None:
+        """The rest: it waits for the tenant's API server, for a bounded time. Raises NotWanted too."""
         with Readiness(plan) as readiness:
             self._wait_until_ready(readiness)
+            readiness.tenant.give_up_after(TENANT_SECONDS)
             self._bootstrap(plan, readiness.tenant)
             self._record.write()
             self._dns(readiness.tenant, plan)
@@ -146,6 +156,8 @@ class Pass:
             self._fail("ServiceRangeUnavailable", str(error))
         except PlacementError as error:
             self._fail("NoPlace", str(error))
+        except OSError as error:
+            self._fail("FilesNotWritten", str(error))
         finally:
             wait(
                 [datastore]

@@ -88,7 +88,7 @@ def programs(
     state: State,
     ports: Mapping[str, int],
     names: Sequence[str],
-    kubeconfig: str,
+    options: Options,
     digests: Mapping[str, str],
     site: Site | None = None,
 ) -> list[Program]:
@@ -99,10 +99,10 @@ def programs(
     return [
         Program(
             name=name,
-            command=_command(name, state, ports),
+            command=_command(name, state, ports, options),
             log_file=state.logs / f"{name}.log",
             directory=state.directory,
-            environment=_environment(name, state, ports, kubeconfig, site)
+            environment=_environment(name, state, ports, options.kubeconfig, site)
             | ({"VC_FILES": digests[name]} if name in digests else {}),
             priority=STOPPED_LAST.get(name, 0),
         )
@@ -110,7 +110,9 @@ def programs(
     ]
 
 
-def _command(name: str, state: State, ports: Mapping[str, int]) -> tuple[str, ...]:
+def _command(
+    name: str, state: State, ports: Mapping[str, int], options: Options
+) -> tuple[str, ...]:
     if ours := module(name):
         return sys.executable, "-m", ours
     flags = {
@@ -124,6 +126,9 @@ def _command(name: str, state: State, ports: Mapping[str, int]) -> tuple[str, ..
     if name == KWOK:
         kubectl, kubeconfig = state.binaries / "kubectl", state.kubeconfig(KWOK)
         return "/bin/sh", "-c", KWOK_START, KWOK, str(kubectl), str(kubeconfig), program, *flags
+    if name == CONTROLLER_MANAGER and options.cpu_nodes + options.gpu_nodes:
+        # A machine that is busy or was asleep must not lose its simulated nodes for it.
+        flags = (*flags, "--node-monitor-grace-period=2m")
     return program, *flags
 
 
@@ -206,8 +211,6 @@ def _controller_manager(state: State, ports: Mapping[str, int]) -> tuple[str, ..
         f"--cluster-signing-cert-file={pki / 'ca.crt'}",
         f"--cluster-signing-key-file={pki / 'ca.key'}",
         f"--service-cluster-ip-range={SERVICE_RANGE}",
-        # A machine that is busy or was asleep must not lose its simulated nodes for it.
-        "--node-monitor-grace-period=2m",
         "--kube-api-qps=200",
         "--kube-api-burst=400",
     )

@@ -92,6 +92,7 @@ IDENTITIES = {
     "node-agent": Subject("virtualcluster:node-agent"),
     "operator": Subject("virtualcluster:operator"),
     "syncer": Subject("virtualcluster:super-syncer"),
+    "volumes": Subject("virtualcluster:volumes"),
 }
 """Whom a kubeconfig is made for."""
 

@@ -1,23 +1,16 @@
-"""Passes over tenants: one at a time for each tenant, different tenants at once, all in threads."""
-
-import asyncio
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+"""What happens to tenants: passes that bring them to what is wanted, or remove them."""
 
 import structlog
 
 from vcluster.api import Object
+from vcluster.control_plane.plan import Plan
 from vcluster.control_plane.reconcile import NotWanted, Pass, Provider, is_deleting
 from vcluster.control_plane.resources import VIRTUAL_CLUSTERS
 from vcluster.control_plane.status import StatusRecord
 from vcluster.control_plane.teardown import teardown
+from vcluster.operator.passes import Passes
 
 log = structlog.get_logger()
-
-PASSES_AT_ONCE = 8
-
-Result = TypeVar("Result")
 
 
 class Tenants:
@@ -25,24 +18,29 @@ class Tenants:
 
     def __init__(self, provider: Provider) -> None:
         self._provider = provider
-        self._locks: dict[str, asyncio.Lock] = {}
-        self._threads = ThreadPoolExecutor(PASSES_AT_ONCE, "pass")
+        self._passes = Passes()
 
     async def reconcile(self, namespace: str, name: str, uid: str) -> None:
         """One pass. Raises NotReady, ApiError, Unreachable: come again soon."""
-        await self._alone(uid, lambda: self._reconcile(namespace, name, uid))
+        try:
+            await self._passes.run_in_two(
+                uid,
+                lambda: self._prepared(namespace, name, uid),
+                lambda found: found[0].finish(found[1]),
+            )
+        except NotWanted:
+            log.info("pass given up", namespace=namespace, name=name)
 
     async def reconcile_if_idle(self, namespace: str, name: str, uid: str) -> None:
         """As ``reconcile``, but nothing if a pass over this tenant runs already."""
-        lock = self._locks.get(uid)
-        if lock is None or not lock.locked():
+        if not self._passes.runs(uid):
             await self.reconcile(namespace, name, uid)
 
     async def teardown(self, namespace: str, name: str, uid: str) -> list[str]:
         """One pass of removal; what is not gone yet."""
-        remaining = await self._alone(uid, lambda: self._teardown(namespace, name, uid))
+        remaining = await self._passes.run(uid, lambda: self._teardown(namespace, name, uid))
         if not remaining:
-            self._locks.pop(uid, None)
+            self._passes.forget(uid)
         return remaining
 
     def stop(self) -> None:
@@ -52,21 +50,16 @@ class Tenants:
     def close(self) -> None:
         """Return when no pass runs any more."""
         self.stop()
-        self._threads.shutdown()
+        self._passes.close()
 
-    async def _alone(self, uid: str, work: Callable[[], Result]) -> Result:
-        async with self._locks.setdefault(uid, asyncio.Lock()):
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._threads, work)
-
-    def _reconcile(self, namespace: str, name: str, uid: str) -> None:
+    def _prepared(self, namespace: str, name: str, uid: str) -> tuple[Pass, Plan] | None:
+        """A pass that has only the tenant's API server left to ask; None if there is nothing to do."""
         virtual_cluster = self._live(namespace, name, uid)
         if virtual_cluster is None or is_deleting(virtual_cluster):
-            return
-        try:
-            Pass(self._provider, virtual_cluster).run()
-        except NotWanted:
-            log.info("pass given up", namespace=namespace, name=name)
+            return None
+        begun = Pass(self._provider, virtual_cluster)
+        plan = begun.prepare()
+        return (begun, plan) if plan is not None else None
 
     def _teardown(self, namespace: str, name: str, uid: str) -> list[str]:
         remaining = teardown(self._provider, name, uid)

@@ -23,8 +23,12 @@ def write(path: Path, data: bytes) -> bool:
     except FileNotFoundError:
         make_directory(path.parent)
     with NamedTemporaryFile(dir=path.parent, prefix=".new-", delete=False) as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+        try:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        except OSError:  # the disk is full, say: the next try must not find it fuller
+            Path(file.name).unlink()
+            raise
     Path(file.name).replace(path)
     return True

@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from kube.client import Client
+from kube.depth import MOST
 from kube.errors import Gone, Unreachable
 from kube.objects import ObjectKey, WatchEvent, decode_head, decode_object
 from kube.resources import CONFIG_MAPS, NAMESPACES, PODS
@@ -278,3 +279,28 @@ async def test_an_event_far_larger_than_a_buffer_arrives_whole(
     async with watching(client, since) as events:
         event = await anext(events)
     assert len(decode_object(bytes(event.object))["data"]["large"]) == 900_000
+
+
+@pytest.mark.parametrize("depth", [200, 5000, 9000])
+async def test_an_object_that_is_nested_too_deeply_hides_no_other(
+    apiserver: FakeApiServer, client: Client, depth: int
+) -> None:
+    """Only a custom resource can be so; the API server accepts 10,000 levels."""
+    odd = b'{"metadata":{"name":"odd","uid":"u"},"data":%s%s}' % (b"[" * depth, b"]" * depth)
+    others = [
+        b'{"metadata":{"name":"%s","uid":"u"},"data":{"items":"]}\\\\","a":"\\"}"}}' % name
+        for name in (b"first", b"last")
+    ]
+    head = b'{"metadata":{"resourceVersion":"7","continue":""},"kind":"X","items":['
+    body = head + b", ".join([others[0], odd, others[1]]) + b'],"after":{}}'
+    apiserver.script.add("LIST", "configmaps", Answer(200, body=body))
+    expected = ["first", "odd", "last"] if depth <= MOST else ["first", "last"]
+    assert await names(client) == expected
+
+
+async def test_a_list_that_is_only_depth_is_no_list(
+    apiserver: FakeApiServer, client: Client
+) -> None:
+    apiserver.script.add("LIST", "configmaps", Answer(200, body=b"[" * 5000))
+    with pytest.raises(Unreachable, match="not a list"):
+        await names(client)

@@ -30,7 +30,7 @@ STATE = State(Path("/state"))
 
 
 def by_name(options: Options) -> dict[str, Program]:
-    found = programs(STATE, PORTS, wanted(options), options.kubeconfig, {"kwok": "digest"})
+    found = programs(STATE, PORTS, wanted(options), options, {"kwok": "digest"})
     return {program.name: program for program in found}
 
 
@@ -102,8 +102,8 @@ def test_the_datastore_is_stopped_last() -> None:
 
 
 def test_a_changed_digest_changes_the_program() -> None:
-    same = programs(STATE, PORTS, ["kwok"], "", {"kwok": "digest"})
-    other = programs(STATE, PORTS, ["kwok"], "", {"kwok": "another"})
+    same = programs(STATE, PORTS, ["kwok"], Options(), {"kwok": "digest"})
+    other = programs(STATE, PORTS, ["kwok"], Options(), {"kwok": "another"})
     assert same == [by_name(Options())["kwok"]]
     assert same != other
 

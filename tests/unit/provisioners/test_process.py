@@ -1,6 +1,8 @@
 """Folders, ports and files of process-provisioned control planes."""
 
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,4 +55,18 @@ def test_files_are_ours_alone_and_written_only_when_they_change(tmp_path: Path) 
     assert path.read_bytes() == b"two"
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert [found.name for found in path.parent.iterdir()] == ["ca.key"]
+
+
+def test_a_full_disk_is_said_and_not_filled_any_further(tmp_path: Path) -> None:
+    path = tmp_path / "pki" / "ca.key"
+    files.write(path, b"one")
+    program = (
+        "import resource, sys; from pathlib import Path; from vcluster.provisioners import files\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2, 2))\n"
+        "try: files.write(Path(sys.argv[1]), b'a longer one')\n"
+        "except OSError: sys.exit(7)"
+    )
+    assert subprocess.run([sys.executable, "-c", program, str(path)], check=False).returncode == 7
+    assert path.read_bytes() == b"one"
     assert [found.name for found in path.parent.iterdir()] == ["ca.key"]

@@ -76,6 +76,23 @@ async def test_a_request_that_fails_is_tried_again_until_it_succeeds(
     assert outcomes.of("web") == [outcome, outcome, "ok"]
 
 
+async def test_what_others_hurry_is_not_put_off_for_longer_than_its_own_tries_are_worth() -> None:
+    """Many pods wait for one config map, and each asks for it: when it can be had it comes soon."""
+    broken = [True]
+
+    async def reconcile(_request: Request) -> None:
+        if broken:
+            raise Unreachable("no answer")
+
+    queue, outcomes = WorkQueue(10), Outcomes()
+    async with controlled(reconcile, queue, outcomes):
+        for hurried in range(20):
+            queue.add(a_request())
+            await eventually(lambda least=hurried: len(outcomes.heard) > least, "it has failed")  # type: ignore[misc]
+        broken.clear()
+        await eventually(lambda: "ok" in outcomes.of("web"), "it is tried again soon", seconds=3)
+
+
 async def test_a_poisonous_object_does_not_hold_up_the_others_of_its_tenant() -> None:
     async def reconcile(request: Request) -> None:
         if request.name == "poison":

@@ -9,7 +9,7 @@ import pytest
 from kube.client import Client
 from kube.objects import ObjectKey, decode_head
 from kube.resources import CONFIG_MAPS
-from syncer.runtime.informer import Informer
+from syncer.runtime.informer import HistoryLost, Informer
 from tests.builders import a_config_map, with_metadata
 from tests.conftest import client_of
 from tests.fakes.apiserver import FakeApiServer
@@ -25,7 +25,7 @@ class Mirror:
         self.heard = 0
         self.poison = ""
 
-    def upsert(self, raw: bytes, *, listed: bool) -> ObjectKey:
+    def upsert(self, raw: bytes, *, listed: int) -> ObjectKey:
         metadata = decode_head(raw).metadata
         if metadata.name == self.poison:
             raise ValueError("cannot be understood")
@@ -50,6 +50,11 @@ class Mirror:
             ]
             for obj in server.objects(CONFIG_MAPS)
         }
+
+
+def whole_lists(server: FakeApiServer) -> int:
+    """How often all was listed: a list of one asks only how far the server has come."""
+    return sum(call.query.get("limit") != "1" for call in server.script.calls("LIST", "configmaps"))
 
 
 @contextlib.asynccontextmanager
@@ -104,7 +109,7 @@ async def test_after_a_cut_it_goes_on_where_it_was_without_a_new_list(
             apiserver.create(CONFIG_MAPS, a_config_map(f"settings-{number}"))
         await eventually(lambda: mirror.agrees_with(apiserver), "all are there")
     assert mirror.heard == 10, "none twice"
-    assert len(apiserver.script.calls("LIST", "configmaps")) == 1
+    assert whole_lists(apiserver) == 1
 
 
 async def test_after_gone_it_lists_again_and_finds_what_it_missed(
@@ -122,7 +127,7 @@ async def test_after_gone_it_lists_again_and_finds_what_it_missed(
         apiserver.compact()
         await apiserver.start()
         await eventually(lambda: mirror.agrees_with(apiserver), "the store agrees again")
-    assert len(apiserver.script.calls("LIST", "configmaps")) == 2
+    assert whole_lists(apiserver) == 2
 
 
 async def test_bookmarks_save_a_quiet_kind_from_a_new_list(
@@ -137,7 +142,7 @@ async def test_bookmarks_save_a_quiet_kind_from_a_new_list(
         await apiserver.start()
         apiserver.create(CONFIG_MAPS, a_config_map())
         await eventually(lambda: mirror.agrees_with(apiserver), "the store agrees")
-    assert len(apiserver.script.calls("LIST", "configmaps")) == 1
+    assert whole_lists(apiserver) == 1
 
 
 async def test_a_server_that_is_down_at_first_is_waited_for(
@@ -195,7 +200,7 @@ async def test_a_server_that_hangs_is_asked_again(apiserver: FakeApiServer) -> N
         apiserver.freeze()
         apiserver.create(CONFIG_MAPS, a_config_map())
         await eventually(
-            lambda: len(apiserver.script.calls("WATCH")) >= 2, "the watch is opened anew"
+            lambda: apiserver.script.calls("LIST")[1:], "it is asked anew how far it has come"
         )
         apiserver.thaw()
         await eventually(lambda: mirror.agrees_with(apiserver), "the store agrees")
@@ -232,3 +237,19 @@ def _first_page(server: FakeApiServer) -> bytes:
     """A page whose continuation is not known (any longer)."""
     version = server.verbs.storage.revision
     return b'{"metadata":{"resourceVersion":"%d","continue":"long-gone"},"items":[]}' % version
+
+
+async def test_a_server_that_was_set_back_is_found_out_though_it_accepts_the_watch(
+    apiserver: FakeApiServer, client: Client
+) -> None:
+    mirror = Mirror()
+    backup = apiserver.verbs.storage.backup()
+    apiserver.create(CONFIG_MAPS, a_config_map("since"))
+    informer = Informer(client, CONFIG_MAPS, mirror)
+    running = asyncio.ensure_future(informer.run())
+    await eventually(lambda: apiserver.open_watches, "the watch is open")
+    await apiserver.stop()
+    apiserver.verbs.storage.restore(backup)
+    await apiserver.start()
+    with pytest.raises(HistoryLost, match="was seen, and a new list has"):
+        await running

@@ -2,9 +2,11 @@
 
 from typing import NamedTuple
 
+import pytest
 from hypothesis import given, strategies
 
 from kube.objects import Object, ObjectKey, decode_head, encode
+from syncer.runtime.informer import HistoryLost
 from syncer.runtime.store import ObjectStore
 
 
@@ -61,7 +63,7 @@ def key(name: str = "web") -> ObjectKey:
 def test_each_change_is_told_once_with_its_bytes() -> None:
     recorded = Recorded()
     for version in (5, 5, 7):
-        recorded.store.upsert(an_object(version), listed=False)
+        recorded.store.upsert(an_object(version), listed=0)
     assert recorded.told == [
         Told("web", None, 5, an_object(5), False),
         Told("web", 5, 7, an_object(7), False),
@@ -71,15 +73,23 @@ def test_each_change_is_told_once_with_its_bytes() -> None:
 def test_an_older_version_never_replaces_a_newer_one() -> None:
     recorded = Recorded()
     recorded.store.put(an_object(9))
-    recorded.store.upsert(an_object(7), listed=False)
-    recorded.store.upsert(an_object(8), listed=True)
+    recorded.store.upsert(an_object(7), listed=0)
+    recorded.store.upsert(an_object(8), listed=8)
     assert recorded.versions() == {"web": 9}
     assert len(recorded.told) == 1
 
 
+def test_a_list_that_has_not_heard_of_a_version_before_its_own_is_of_another_history() -> None:
+    recorded = Recorded()
+    recorded.store.put(an_object(9))
+    with pytest.raises(HistoryLost, match="version 9 was seen; list 12 has 7"):
+        recorded.store.upsert(an_object(7), listed=12)
+    assert recorded.versions() == {"web": 9}
+
+
 def test_an_answer_that_the_watch_has_overtaken_does_not_bring_back_the_dead() -> None:
     recorded = Recorded()
-    recorded.store.upsert(an_object(5), listed=False)
+    recorded.store.upsert(an_object(5), listed=0)
     recorded.store.remove(an_object(6))
     assert recorded.store.put(an_object(5)) is None
     assert recorded.versions() == {}
@@ -94,7 +104,7 @@ def test_a_late_deletion_does_not_remove_what_was_created_since() -> None:
 
 def test_the_last_state_of_what_is_deleted_is_told() -> None:
     recorded = Recorded()
-    recorded.store.upsert(an_object(5), listed=False)
+    recorded.store.upsert(an_object(5), listed=0)
     recorded.store.remove(an_object(6))
     assert recorded.told[-1] == Told("web", 5, None, an_object(6), False)
 
@@ -102,7 +112,7 @@ def test_the_last_state_of_what_is_deleted_is_told() -> None:
 def test_a_list_removes_what_it_lacks_but_not_what_is_newer() -> None:
     recorded = Recorded()
     for version, name in ((5, "kept"), (6, "lost"), (9, "new")):
-        recorded.store.upsert(an_object(version, name), listed=False)
+        recorded.store.upsert(an_object(version, name), listed=0)
     recorded.store.retain({key("kept")}, 8)
     assert recorded.versions() == {"kept": 5, "new": 9}
     assert recorded.told[-1] == Told("lost", 6, None, b"", False)
@@ -111,7 +121,7 @@ def test_a_list_removes_what_it_lacks_but_not_what_is_newer() -> None:
 def test_a_list_of_some_says_nothing_of_the_others() -> None:
     recorded = Recorded()
     for name in ("ours", "theirs"):
-        recorded.store.upsert(an_object(5, name), listed=False)
+        recorded.store.upsert(an_object(5, name), listed=0)
     recorded.store.retain(set(), 8, lambda entry: entry.uid == "uid-of-ours")
     assert recorded.versions() == {"theirs": 5}
 
@@ -138,7 +148,7 @@ def test_answers_and_events_in_any_order_end_in_the_servers_state(
             if answer:
                 recorded.store.put(an_object(answer))
         if lives:
-            recorded.store.upsert(an_object(version), listed=False)
+            recorded.store.upsert(an_object(version), listed=0)
         else:
             recorded.store.remove(an_object(version))
     last, lives = versions[-1]

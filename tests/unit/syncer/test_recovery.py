@@ -4,14 +4,16 @@ import pytest
 
 from kube.objects import ObjectKey, encode
 from kube.resources import CONFIG_MAPS, EVENTS, NAMESPACES, NODES, PODS, SECRETS, SERVICES
+from syncer.runtime.informer import history_lost
 from syncer.settings import Settings
 from tests.builders import (
+    a_config_map,
     a_namespace,
     a_pod,
     a_service,
 )
 from tests.fakes.apiserver import FakeApiServer
-from tests.fakes.faults import Answer, Cut, CutWatch
+from tests.fakes.faults import Answer, Cut, CutWatch, Hang
 from tests.fakes.waiting import eventually
 from tests.unit.syncer.world import TenantCluster, World
 from vcluster import api
@@ -124,6 +126,26 @@ async def test_law_5_watches_that_break_or_grow_old_lose_nothing(
         await acme.runs(ObjectKey("default", f"pod-{number}"))
 
 
+async def test_law_5_a_status_that_was_first_seen_by_a_retried_creation_goes_up(
+    world: World, acme: TenantCluster
+) -> None:
+    """The watch is away meanwhile, and later tells of nothing that is known already."""
+    await world.super.stop()
+    blind = world.super.script.add_for_good("WATCH", "^/api/v1/pods$", Answer(500))
+    world.super.script.add("POST", "/pods$", Cut(done=True))
+    again = world.super.script.add("POST", "/pods$", Hang())
+    await world.super.start()
+    acme.server.create(PODS, a_pod())
+    await eventually(lambda: again.hits, "the creation is tried again")
+    acme.start_pod(WEB)
+    again.remove()
+    await eventually(
+        lambda: world.super.script.calls("GET", "pods", ""), "it finds that it is there"
+    )
+    blind.remove()
+    await acme.shows(WEB, "Running")
+
+
 # Law 6: absence of information is never taken as deletion.
 
 
@@ -225,3 +247,68 @@ def _versions(world: World, cluster: TenantCluster) -> list[str]:
         for obj in server.objects(kind)
         if obj["metadata"].get("namespace") != Settings().namespace  # who mirrors whom
     ]
+
+
+@pytest.mark.parametrize("caught_up", [False, True], ids=["fewer versions", "more versions"])
+async def test_law_5_a_tenants_server_restored_from_a_backup_is_mirrored_from_scratch(
+    world: World, acme: TenantCluster, caught_up: bool
+) -> None:
+    acme.server.create(PODS, a_pod())
+    await acme.runs(WEB)
+    backup = acme.server.verbs.storage.backup()
+    below = acme.mirror(PODS, WEB)
+    for number in range(20):
+        acme.server.patch(PODS, WEB, {"metadata": {"labels": {"since": str(number)}}})
+    acme.server.create(PODS, a_pod("since"))
+    await acme.goes_down(PODS, ObjectKey("default", "since"))
+    await eventually(lambda: _label(acme) == "19", "the last label is down")
+    await acme.server.stop()
+    acme.server.verbs.storage.restore(backup)
+    if caught_up:
+        for number in range(40):
+            acme.server.create(CONFIG_MAPS, a_config_map(f"new-{number}"))
+        acme.server.compact()  # as its restart does: a watch cache begins at the newest version
+    await acme.server.start()
+    acme.server.create(PODS, a_pod("after"))
+    await acme.runs(ObjectKey("default", "after"))
+    await eventually(lambda: _label(acme) is None, "what was changed since the backup never was")
+    await eventually(
+        lambda: acme.mirror(PODS, ObjectKey("default", "since")) is None,
+        "what was created since the backup goes",
+    )
+    assert acme.server.live(PODS, WEB)["status"]["phase"] == "Running"
+    now = acme.mirror(PODS, WEB)
+    assert now is not None
+    assert below is not None
+    assert now["metadata"]["uid"] == below["metadata"]["uid"], "it ran on"
+
+
+async def test_law_5_a_syncer_ends_when_the_super_cluster_is_restored_from_a_backup(
+    world: World, acme: TenantCluster
+) -> None:
+    """And the next one begins from scratch: all that this one knows is void."""
+    acme.server.create(PODS, a_pod())
+    await acme.runs(WEB)
+    backup = world.super.verbs.storage.backup()
+    acme.server.create(PODS, a_pod("since"))
+    await acme.runs(ObjectKey("default", "since"))
+    await world.super.stop()
+    world.super.verbs.storage.restore(backup)
+    await world.super.start()
+    syncer = world.syncers.pop("syncer")
+    with pytest.raises(ExceptionGroup) as caught:
+        await syncer.running
+    assert history_lost(caught.value)
+    await world.start_syncer()
+    await eventually(
+        lambda: acme.server.get(PODS, ObjectKey("default", "since")) is None, "it failed"
+    )
+    acme.server.create(PODS, a_pod("after"))
+    await acme.runs(ObjectKey("default", "after"))
+    assert acme.server.live(PODS, WEB)["status"]["phase"] == "Running"
+
+
+def _label(cluster: TenantCluster) -> str | None:
+    mirror = cluster.mirror(PODS, WEB) or {"metadata": {}}
+    value: str | None = mirror["metadata"].get("labels", {}).get("since")
+    return value

@@ -1,0 +1,37 @@
+"""The local system's etcd, as its administrator."""
+
+import subprocess
+
+from tests.e2e.local_system import LocalSystem
+from vcluster.local.state import State
+
+
+def compact(local: LocalSystem) -> None:
+    """Forget all history of the datastore but the newest state."""
+    status = etcdctl(local, "endpoint", "status", "--write-out=fields")
+    revision = next(
+        line.split(":")[1] for line in status.splitlines() if line.startswith('"Revision"')
+    )
+    etcdctl(local, "compact", revision.strip())
+
+
+def etcdctl(local: LocalSystem, *args: str) -> str:
+    """Run etcdctl as root."""
+    state = State(local.state_directory)
+    pki = state.etcd_pki
+    done = subprocess.run(
+        [
+            str(state.binaries / "etcdctl"),
+            f"--endpoints=https://127.0.0.1:{state.ports['etcd']}",
+            f"--cacert={pki / 'ca.crt'}",
+            f"--cert={pki / 'root.crt'}",
+            f"--key={pki / 'root.key'}",
+            *args,
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout

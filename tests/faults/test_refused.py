@@ -1,0 +1,111 @@
+"""A webhook in the super cluster that refuses, or hangs at, what the syncer writes for one tenant."""
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+from time import monotonic
+
+import pytest
+
+from tests.bench.percentiles import p99
+from tests.chaos import load
+from tests.chaos.agreement import both_sides_agree
+from tests.chaos.clusters import connected
+from tests.chaos.pace import NOISE_SECONDS, paced
+from tests.chaos.steady import steady_pods
+from tests.e2e.local_system import TenantCluster, wait_for
+from tests.faults import records
+from tests.faults.proxy import ADDRESS
+from tests.faults.records import Record
+from tests.faults.system import FaultSystem, Meter
+from tests.faults.test_tenants import MOST_MIB, metered
+from vcluster import api
+
+NAME = "in-the-way"
+
+
+@pytest.mark.parametrize("manner", ["refuses", "hangs"])
+async def test_a_webhook_of_the_super_cluster_stops_only_whom_it_is_about(
+    system: FaultSystem, victims: list[TenantCluster], beside: TenantCluster, manner: str
+) -> None:
+    tenant = victims[0]
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(connected(tenant))
+        other = await stack.enter_async_context(connected(beside))
+        for one in (client, other):
+            await load.prepare(one)
+        await both_sides_agree(system.local, tenant, beside)
+        before = await steady_pods(system.local, tenant, beside)
+        alone = await paced(other, "alone")
+        meter = Meter(system)
+        async with asyncio.TaskGroup() as tasks:
+            metering = tasks.create_task(metered(meter))
+            with webhook(system, tenant, manner):
+                start = monotonic()
+                for number in range(30):
+                    await load.create(client, f"refused-{number}", {})
+                found = await paced(other, "beside")
+                told = _told(tenant) if manner == "refuses" else "the calls time out"
+                lasted, end = monotonic() - start, monotonic()
+            await both_sides_agree(system.local, tenant, beside)
+            recovered = monotonic() - end
+            metering.cancel()
+        assert await steady_pods(system.local, tenant, beside) == before
+        for one in (client, other):
+            await load.clear(one)
+        records.write(
+            Record(
+                group="the super cluster",
+                fault=f"a webhook {manner} at one tenant's pods",
+                seen=f"{told}; a neighbour's p99 {p99(found):.2f} s (before: {p99(alone):.2f} s); at "
+                f"most {meter.depth:.0f} requests waited, syncer {meter.rss_mib:.0f} MiB",
+                lasted=lasted,
+                recovered=recovered,
+            )
+        )
+        await both_sides_agree(system.local, tenant, beside)
+    assert p99(found) <= 1.2 * p99(alone) + NOISE_SECONDS
+    assert meter.rss_mib <= MOST_MIB
+
+
+@contextmanager
+def webhook(system: FaultSystem, tenant: TenantCluster, manner: str) -> Iterator[None]:
+    """For the creation of the tenant's pods; nothing answers at its address, or nobody listens."""
+    with socket.create_server((ADDRESS, 0)) as silent:
+        port = silent.getsockname()[1] if manner == "hangs" else 1
+        rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"]}
+        system.local.super.apply(
+            {
+                "apiVersion": "admissionregistration.k8s.io/v1",
+                "kind": "ValidatingWebhookConfiguration",
+                "metadata": {"name": NAME},
+                "webhooks": [
+                    {
+                        "name": "in.the.way",
+                        "clientConfig": {"url": f"https://{ADDRESS}:{port}/"},
+                        "rules": [rule | {"resources": ["pods"]}],
+                        "namespaceSelector": {"matchLabels": {api.TENANT_LABEL: tenant.key}},
+                        "failurePolicy": "Fail",
+                        "timeoutSeconds": 30,
+                        "sideEffects": "None",
+                        "admissionReviewVersions": ["v1"],
+                    }
+                ],
+            }
+        )
+        try:
+            yield
+        finally:
+            system.local.super.kubectl("delete", "validatingwebhookconfiguration", NAME)
+
+
+def _told(tenant: TenantCluster) -> str:
+    """What an Event says to the tenant about one of its pods."""
+    message: str = wait_for(
+        "the tenant is told",
+        lambda: next(
+            (event["message"] for event in tenant.events("refused-0", load.NAMESPACE)), None
+        ),
+    )
+    return f"the tenant is told “{message[:80]}…”".replace("|", "")
