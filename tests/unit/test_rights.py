@@ -88,5 +88,14 @@ def test_the_syncer_has_no_right_that_it_cannot_use(rule: dict[str, list[str]]) 
             assert not {"list", "watch", "delete"} & set(rule["verbs"])
 
 
+def test_the_egress_proxy_reads_what_it_uses_and_no_more() -> None:
+    chart = charts_directory() / "virtualcluster" / "templates" / "rbac-egress-proxy.yaml"
+    text = chart.read_text().replace("{{ .Release.Namespace }}", "virtualcluster-system")
+    rules = [rule for document in yaml.safe_load_all(text) for rule in document.get("rules", [])]
+    verbs, names, _ = used("egress_proxy")
+    assert {verb for rule in rules for verb in rule["verbs"]} == verbs | {"list", "watch"}
+    assert sorted(name for rule in rules for name in rule["resources"]) == sorted(names)
+
+
 def test_the_syncer_uses_most_verbs() -> None:
     assert {"get", "list", "watch", "create", "update", "patch", "delete"} == VERBS

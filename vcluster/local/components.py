@@ -299,6 +299,8 @@ def _egress_proxy(state: State, kubeconfig: str) -> dict[str, str]:
     return {
         "EGRESS_PROXY_SUPER_KUBECONFIG": kubeconfig or str(state.kubeconfig(EGRESS_PROXY)),
         "EGRESS_PROXY_TENANTS_DIRECTORY": str(state.tenants),
+        # Where simulated pods say that they are, there may be others, on this machine's network.
+        "EGRESS_PROXY_DENIED_CIDRS": "" if kubeconfig else POD_RANGE,
         "EGRESS_PROXY_PORT_FILE": str(state.port_file(EGRESS_PROXY)),
     }
 
