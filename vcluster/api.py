@@ -108,6 +108,9 @@ NODE_AGENT_PORT = 10550
 NODE_AGENT_ADDRESS_TYPE = "NodeAgent"
 """Among a virtual node's addresses: where its agent is, if not at the node's own."""
 
+DATASTORE_OBJECTS, DATASTORE_SIZE = 100_000, "512Mi"
+"""How much of the shared datastore a tenant may fill if its class does not say."""
+
 QUOTA_CONFIG_MAP = "virtualcluster-quota"
 """In a tenant's ``kube-system``: what it uses of its quota. Written by the syncer."""
 STORAGE_CLASS_QUOTA_SUFFIX = ".storageclass.storage.k8s.io/"
@@ -140,6 +143,7 @@ class Condition(StrEnum):
     CONTROL_PLANE_READY = "ControlPlaneReady"
     BOOTSTRAPPED = "Bootstrapped"
     DNS_INSTALLED = "DNSInstalled"
+    DATASTORE_HAS_ROOM = "DatastoreHasRoom"
     SYNCING = "Syncing"
     """Written by the syncer: its session with this tenant runs."""
 

@@ -8,14 +8,21 @@ from typing import TypeVar
 import structlog
 
 from vcluster.api import Object
-from vcluster.control_plane.reconcile import NotWanted, Pass, Provider, is_deleting
+from vcluster.control_plane.cluster import ApiError, Unreachable
+from vcluster.control_plane.reconcile import NotReady, NotWanted, Pass, Provider, is_deleting
 from vcluster.control_plane.resources import VIRTUAL_CLUSTERS
 from vcluster.control_plane.status import StatusRecord
 from vcluster.control_plane.teardown import teardown
+from vcluster.datastore.shared import DatastoreError
+from vcluster.datastore.shares import Owner
+from vcluster.supervision import SupervisionError
 
 log = structlog.get_logger()
 
 PASSES_AT_ONCE = 8
+
+EXPECTED = (NotReady, ApiError, Unreachable, DatastoreError, SupervisionError)
+"""What passes by itself: another try, no traceback."""
 
 Result = TypeVar("Result")
 
@@ -27,6 +34,7 @@ class Tenants:
         self._provider = provider
         self._locks: dict[str, asyncio.Lock] = {}
         self._threads = ThreadPoolExecutor(PASSES_AT_ONCE, "pass")
+        self._changed: asyncio.Queue[Owner] = asyncio.Queue()
 
     async def reconcile(self, namespace: str, name: str, uid: str) -> None:
         """One pass. Raises NotReady, ApiError, Unreachable: come again soon."""
@@ -44,6 +52,22 @@ class Tenants:
         if not remaining:
             self._locks.pop(uid, None)
         return remaining
+
+    def level_changed(self, owner: Owner) -> None:
+        """Its status is to say so, soon."""
+        self._changed.put_nowait(owner)
+
+    async def tell_levels(self) -> None:
+        """Have a pass over each tenant whose level has changed. Until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                tasks.create_task(self._tell(await self._changed.get()))
+
+    async def _tell(self, owner: Owner) -> None:
+        try:
+            await self.reconcile(*owner)
+        except EXPECTED as error:  # the next look will do
+            log.info("level not told yet", tenant=owner.name, error=str(error))
 
     def stop(self) -> None:
         """Tell passes that wait for something to end."""
