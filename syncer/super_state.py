@@ -4,8 +4,7 @@ Nothing is decided here. Requests are named by the tenant's namespace and name, 
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
@@ -34,7 +33,7 @@ from syncer.kinds.classes import is_offered
 from syncer.kinds.isolation import COMPONENT as ISOLATION_COMPONENT
 from syncer.kinds.mirror import DownwardKind, UpwardKind
 from syncer.kinds.offers import Offers, default_class
-from syncer.runtime.informer import HistoryLost
+from syncer.runtime.history import History
 from syncer.runtime.store import ObjectStore
 from syncer.runtime.workqueue import Request, WorkQueue
 
@@ -93,20 +92,7 @@ class SuperState:
         """Of objects that only one tenant may see: the super namespace of what they name."""
         self._offers: Offers | None = None
         self.admission = Admission(down.add_together, _soon)
-        self._history_lost = asyncio.Event()
-
-    @contextmanager
-    def listed(self) -> Iterator[None]:
-        """Whoever takes in a list of the super cluster's does it here, and may raise HistoryLost."""
-        try:
-            yield
-        except HistoryLost:
-            self._history_lost.set()
-            raise
-
-    async def history_lost(self) -> None:
-        """Return when a list showed that all that is known here is void."""
-        await self._history_lost.wait()
+        self.history = History()
 
     def add_downward(self, kind: DownwardKind) -> ObjectStore[Entry]:
         """A kind that tenants' options ask for; where its mirrors are to be kept."""

@@ -4,7 +4,7 @@ import pytest
 
 from kube.objects import ObjectKey, encode
 from kube.resources import CONFIG_MAPS, EVENTS, NAMESPACES, NODES, PODS, SECRETS, SERVICES
-from syncer.runtime.informer import history_lost
+from syncer.runtime.history import history_lost
 from syncer.settings import Settings
 from tests.builders import (
     a_config_map,
