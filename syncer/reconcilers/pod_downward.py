@@ -2,7 +2,7 @@
 
 import structlog
 
-from kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
+from kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound, ServerError
 from kube.objects import Object, ObjectKey, decode_object, encode
 from kube.resources import PODS
 from syncer.admission.candidates import Candidate
@@ -121,6 +121,13 @@ class PodDownward:
             if "service account" not in error.message:  # a new namespace: it comes in a moment
                 await refuse(state, key, pod, "FailedMirror", error.message)
                 self._super.admission.withdraw(state.request(PODS.plural, key))
+            raise
+        except ServerError as error:
+            if (
+                "failed calling webhook" in error.message
+            ):  # its address is none of the tenant's business
+                message = "an admission webhook of the super cluster does not answer; tried again"
+                await tell(state, PODS, key, source.uid, "FailedMirror", message)
             raise
         self._super.pods.put(answer)
         await no_longer_refused(state, key, pod)

@@ -7,6 +7,7 @@ from kube.client import Client
 from kube.objects import ObjectKey, decode_object
 from kube.resources import PODS
 from tests.chaos import load
+from tests.chaos.clusters import insist
 
 NOISE_SECONDS = 0.5
 """What a busy machine adds by itself between two series of one run; a neighbour's hang added 60-83 s
@@ -29,7 +30,7 @@ async def until_running(client: Client, name: str, seconds: float = 60.0) -> flo
     await load.create(client, name, {})
     key = ObjectKey(load.NAMESPACE, name)
     while True:
-        pod = decode_object(await client.get(PODS, key))
+        pod = decode_object(await insist(f"read {name}", lambda: client.get(PODS, key)))
         if pod.get("status", {}).get("phase") == "Running":
             return monotonic() - start
         assert monotonic() - start < seconds, f"{name} does not run"
