@@ -107,6 +107,8 @@ class AiohttpTransport:
         try:
             async with asyncio.timeout(timeout):
                 for last_try in (False, True):
+                    if session.closed:
+                        raise Unreachable("the client is closed")
                     try:
                         return await self._once(session, method, target, headers, body)
                     except aiohttp.ServerDisconnectedError:

@@ -12,13 +12,13 @@ from kube.resources import CONFIG_MAPS, PODS
 from node_agent import metrics
 from node_agent.authorities import Authorities
 from node_agent.backend import KubeletBackend
-from node_agent.health import health_server
 from node_agent.kubelet import Kubelet
 from node_agent.limits import Limits
 from node_agent.pods import AskedPods, FollowedPods
 from node_agent.server import Backend, Server
 from node_agent.settings import Settings
 from node_agent.simulated import SimulatedBackend
+from syncer.runtime.health import health_server
 from syncer.runtime.informer import Informer
 from vcluster import api
 
@@ -54,7 +54,14 @@ class App:
         settings = self._settings
         try:
             async with (
-                health_server(settings, self.problems, self._refresh_metrics),
+                health_server(
+                    settings.health_address,
+                    settings.health_port,
+                    settings.port_file,
+                    self.problems,
+                    metrics.REGISTRY,
+                    self._refresh_metrics,
+                ),
                 asyncio.TaskGroup() as tasks,
             ):
                 for work in (*(informer.run for informer in self._informers), *self._more):

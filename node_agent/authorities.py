@@ -10,13 +10,10 @@ from cryptography.x509 import verification
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from kube.objects import Metadata, ObjectKey
+from node_agent.tokens import Issuer, Token, Unauthenticated
 from vcluster import api
 
 CRITICALITY = verification.Criticality.AGNOSTIC
-
-
-class Unauthenticated(Exception):
-    """The client is not a tenant's API server; the message says why, without what the client sent."""
 
 
 class _ConfigMap(msgspec.Struct, gc=False):
@@ -36,6 +33,7 @@ class Authorities:
 
     def __init__(self) -> None:
         self._by_key: dict[ObjectKey, tuple[x509.Certificate, ...]] = {}
+        self._issuers: dict[ObjectKey, Issuer] = {}
 
     def upsert(self, raw: bytes, *, listed: int) -> ObjectKey:
         """See syncer.runtime.informer.Store."""
@@ -52,16 +50,22 @@ class Authorities:
         except ValueError:
             authorities = ()  # an authority that cannot be read authenticates nobody
         self._by_key[key] = authorities
+        self._issuers.pop(key, None)
+        if authorities and (issuer := _issuer(found.data)):
+            self._issuers[key] = issuer
         return key
 
     def remove(self, raw: bytes) -> None:
         """See syncer.runtime.informer.Store."""
         metadata = _decode(raw).metadata
-        self._by_key.pop(ObjectKey(metadata.namespace, metadata.name), None)
+        key = ObjectKey(metadata.namespace, metadata.name)
+        self._by_key.pop(key, None)
+        self._issuers.pop(key, None)
 
     def retain(self, keys: set[ObjectKey], resource_version: int) -> None:
         """See syncer.runtime.informer.Store."""
         self._by_key = {key: value for key, value in self._by_key.items() if key in keys}
+        self._issuers = {key: value for key, value in self._issuers.items() if key in keys}
 
     def tenant_of(self, certificate: x509.Certificate | None, now: datetime.datetime) -> str:
         """The tenant key of whom the certificate identifies. Raises Unauthenticated.
@@ -96,8 +100,32 @@ class Authorities:
             raise Unauthenticated(f"not the certificate of {api.KUBELET_CLIENT_USER}")
         return tenants.pop()
 
+    def issuer_of(self, token: Token) -> tuple[str, Issuer]:
+        """The tenant key of whose token it is, and who can say more about it. Raises Unauthenticated."""
+        found = [
+            (key.namespace, issuer)
+            for key, issuer in self._issuers.items()
+            if issuer.key_id == token.key_id and issuer.has_signed(token)
+        ]
+        if not found:
+            raise Unauthenticated("no tenant's key has signed the token")
+        if len(found) > 1:
+            raise Unauthenticated("several tenants have the same key")
+        return found[0]
+
     def __len__(self) -> int:
         return len(self._by_key)
+
+
+def _issuer(data: dict[str, str]) -> Issuer | None:
+    """None where tenants' tokens are not taken."""
+    key, server = data.get(api.TOKEN_KEY_KEY, ""), data.get(api.API_SERVER_KEY, "")
+    if not (key and server):
+        return None
+    try:
+        return Issuer.of(key.encode(), server, data[api.CLIENT_CA_KEY].encode())
+    except ValueError:
+        return None
 
 
 def _signed_by(

@@ -8,7 +8,7 @@ import structlog
 
 from node_agent import http1, metrics
 from node_agent.forwarding import checked, in_tenant_words, kubelet_request
-from node_agent.http1 import Refused, Request, Response
+from node_agent.http1 import Body, Refused, Request, Response
 from node_agent.kubelet import Kubelet, KubeletFailed
 from node_agent.limits import Limits
 from node_agent.pods import FollowedPods, SuperPod
@@ -32,29 +32,29 @@ class KubeletBackend:
 
     async def answer(
         self, tenant: str, request: Request, wanted: PodRequest | Report, client: TlsStream
-    ) -> None:
+    ) -> bool:
         """See server.Backend."""
         try:
             if isinstance(wanted, Report):
-                await self._report(tenant, wanted, client)
-            else:
-                pod = await self._pods.find(tenant, wanted.namespace, wanted.pod)
-                await self._forward(request, wanted, checked(pod, wanted), client)
+                return await self._report(tenant, wanted, client)
+            pod = await self._pods.find(tenant, wanted.namespace, wanted.pod)
+            return await self._forward(request, wanted, checked(pod, wanted), client)
         except KubeletFailed as error:
             metrics.KUBELET_FAILURES.inc()
             log.error("kubelet failed", tenant=tenant, reason=str(error))
             raise Refused(HTTPStatus.BAD_GATEWAY, "the node's kubelet does not answer") from error
 
-    async def _report(self, tenant: str, report: Report, client: TlsStream) -> None:
+    async def _report(self, tenant: str, report: Report, client: TlsStream) -> bool:
         async with self._limits.report(tenant):
             content_type, pieces = await self._reports.make(report, tenant, self._pods.of(tenant))
             await client.write(http1.answer_head(HTTPStatus.OK, content_type))
             async for piece in _in_turns(pieces):
                 await client.write(piece)
+        return False
 
     async def _forward(
         self, request: Request, wanted: PodRequest, pod: SuperPod, client: TlsStream
-    ) -> None:
+    ) -> bool:
         async with self._kubelet.connection() as kubelet:
             authorization = self._kubelet.authorization
             try:
@@ -65,17 +65,24 @@ class KubeletBackend:
             except Closed as error:
                 raise KubeletFailed(f"/{wanted.verb}: {error}") from error
             if answered is None:
-                return  # the client has gone
+                return False  # the client has gone
             head, begin = answered
             response = http1.parse_response(head)
             expected = HTTPStatus.SWITCHING_PROTOCOLS if wanted.upgrades else HTTPStatus.OK
             if response.status != expected:
                 await self._fail(response, begin, kubelet, pod, client)
-                return
-            await client.write(head + begin)
+                return False
+            if wanted.upgrades:
+                await client.write(head + begin)
+                self._kubelet.expect_more()
+                await splice(kubelet, client, metrics.BYTES.inc)
+                return False
+            await client.write((response.raw if request.is_last else response.lasting) + begin)
             self._kubelet.expect_more()
-            pass_on = splice if wanted.upgrades else relay
-            await pass_on(kubelet, client, metrics.BYTES.inc)
+            body = Body(response)
+            body.passed(begin)
+            await relay(kubelet, client, body, metrics.BYTES.inc)
+            return body.looks_whole and not request.is_last
 
     async def _fail(
         self,

@@ -12,6 +12,7 @@ LARGEST_HEAD = 256 * 1024
 LARGEST_ERROR = 64 * 1024
 END = b"\r\n\r\n"
 NO_BODY = b"0\r\n\r\n"
+"""The last chunk, which is also all of an empty body."""
 
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
@@ -45,10 +46,16 @@ class Request:
     @property
     def upgrade(self) -> str:
         """The protocol that the client wants to go on with, in lower case; empty: none."""
-        values = dict(self.headers)
-        connection = values.get("connection", "").lower()
-        wanted = "upgrade" in (token.strip() for token in connection.split(","))
-        return values.get("upgrade", "").lower() if wanted else ""
+        return dict(self.headers).get("upgrade", "").lower() if self._says("upgrade") else ""
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the client will send no other one on its connection."""
+        return self._says("close")
+
+    def _says(self, option: str) -> bool:
+        options = dict(self.headers).get("connection", "").lower().split(",")
+        return option in (one.strip() for one in options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +65,49 @@ class Response:
     status: int
     headers: Mapping[str, str]
     raw: bytes
+
+    @property
+    def length(self) -> int | None:
+        """Of its body, in bytes, if it was told."""
+        text = self.headers.get("content-length", "")
+        return int(text) if text.isdecimal() else None
+
+    @property
+    def is_chunked(self) -> bool:
+        """Whether the end of its body can be seen."""
+        return "chunked" in self.headers.get("transfer-encoding", "").lower()
+
+    @property
+    def lasting(self) -> bytes:
+        """The head for a connection that goes on, though that of the kubelet ends."""
+        status, *fields = self.raw.split(b"\r\n")
+        kept = [f for f in fields if f.partition(b":")[0].lower() != b"connection"]
+        return b"\r\n".join([status, *kept])
+
+
+class Body:
+    """Follows a body that is passed on, and tells whether it may be over.
+
+    The chunks are not counted: kubelets make one of each line of a log. So a body that looks whole is
+    so only when the connection that it came on has ended as well.
+    """
+
+    def __init__(self, response: Response) -> None:
+        self._length = None if response.is_chunked else response.length
+        self._is_chunked = response.is_chunked
+        self._size = 0
+        self._last = b""
+
+    def passed(self, piece: bytes) -> None:
+        """The next piece of it."""
+        self._size += len(piece)
+        end = len(NO_BODY)
+        self._last = piece[-end:] if len(piece) >= end else (self._last + piece)[-end:]
+
+    @property
+    def looks_whole(self) -> bool:
+        """Whether nothing more need come."""
+        return self._last == NO_BODY if self._is_chunked else self._size == self._length
 
 
 async def read_head(stream: TlsStream, limit: int = LARGEST_HEAD) -> tuple[bytes, bytes]:
@@ -77,8 +127,15 @@ async def read_head(stream: TlsStream, limit: int = LARGEST_HEAD) -> tuple[bytes
     return bytes(data[:end]), bytes(data[end:])
 
 
-async def read_request(stream: TlsStream) -> Request:
-    """The one request of a connection, which may have a body of no bytes. Raises Closed, Refused."""
+async def read_request(stream: TlsStream) -> Request | None:
+    """A request, which may have a body of no bytes; None if the client has ended the connection.
+
+    Nothing may follow it before it is answered. Raises Closed, Refused.
+    """
+    first = await stream.read()
+    if not first:
+        return None
+    stream.unread(first)
     head, more = await read_head(stream)
     request = parse_request(head)
     if coding := dict(request.headers).get("transfer-encoding", ""):
@@ -163,9 +220,7 @@ def failure(status: HTTPStatus, message: str) -> bytes:
 async def read_error(response: Response, stream: TlsStream, begin: bytes) -> bytes:
     """The small body of an error, without its framing; cut off at LARGEST_ERROR. Raises Closed."""
     data = bytearray(begin)
-    length = response.headers.get("content-length", "")
-    wanted = int(length) if length.isdecimal() else None
-    chunked = "chunked" in response.headers.get("transfer-encoding", "").lower()
+    wanted, chunked = response.length, response.is_chunked
     while len(data) < LARGEST_ERROR:
         if (wanted is not None and len(data) >= wanted) or (chunked and data.endswith(b"0" + END)):
             break

@@ -1,4 +1,4 @@
-"""Who asks, for what, and may it be? Every connection carries one request."""
+"""Who asks, for what, and may it be? Connections carry one request after the other."""
 
 import asyncio
 import contextlib
@@ -12,13 +12,15 @@ import structlog
 from cryptography import x509
 
 from node_agent import http1, metrics
-from node_agent.authorities import Authorities, Unauthenticated
+from node_agent.authorities import Authorities
 from node_agent.http1 import Refused, Request
 from node_agent.limits import Limits
+from node_agent.reviews import Reviews
 from node_agent.routes import PodRequest, Report, route
 from node_agent.serving import Reception, client_certificate
 from node_agent.settings import Settings
 from node_agent.streams import Closed, TlsStream
+from node_agent.tokens import Unauthenticated, bearer, subresources
 
 log = structlog.get_logger(__name__)
 
@@ -35,8 +37,11 @@ class Backend(Protocol):
 
     async def answer(
         self, tenant: str, request: Request, wanted: PodRequest | Report, client: TlsStream
-    ) -> None:
-        """Write the whole answer. Raises Refused before the first byte of it, Closed any time."""
+    ) -> bool:
+        """Write the whole answer; whether the connection may carry another request.
+
+        Raises Refused before the first byte of it, Closed any time.
+        """
 
 
 class Server:
@@ -56,6 +61,7 @@ class Server:
         self._problems = problems
         self._reception = Reception(settings)
         self._limits = limits
+        self._reviews = Reviews(settings.node)
         self._strangers: dict[asyncio.Task[None], None] = {}
         self.port = 0
 
@@ -93,7 +99,12 @@ class Server:
                 stream, connection = self._reception.receive(plain)
                 async with asyncio.timeout(HANDSHAKE_SECONDS):
                     await stream.handshake()
-                await self._authenticated(stream, client_certificate(connection), peer)
+                certificate = client_certificate(connection)
+                # Simulated nodes have nothing to report.
+                if certificate is None and self._settings.node:
+                    await self._with_token(stream, peer)
+                else:
+                    await self._authenticated(stream, certificate, peer)
             except (Closed, TimeoutError, OSError) as error:
                 metrics.BROKEN.inc()
                 log.info("connection lost", peer=peer, reason=str(error) or "too slow")
@@ -105,29 +116,93 @@ class Server:
     async def _authenticated(
         self, stream: TlsStream, certificate: x509.Certificate | None, peer: str
     ) -> None:
+        """The requests of a connection. Who it is, is asked anew for each: a certificate expires,
+        and a tenant goes, while a connection is kept."""
         try:
             tenant = self._authorities.tenant_of(certificate, _now())
+            self._strangers.pop(_current_task(), None)
+            with self._limits.connection(tenant):
+                while await self._request(tenant, stream, peer) and await self._next(stream):
+                    if self._authorities.tenant_of(certificate, _now()) != tenant:
+                        raise Unauthenticated("the certificate is another tenant's by now")
         except Unauthenticated as error:
             _log_refusal(HTTPStatus.UNAUTHORIZED, str(error), peer)
             await _turn_away(stream)
-            return
-        self._strangers.pop(_current_task(), None)
+        except Refused as error:
+            await _refuse(stream, error, peer, tenant)
+
+    async def _request(self, tenant: str, stream: TlsStream, peer: str) -> bool:
+        """One request and its answer; whether another one may follow."""
         request: Request | None = None
         try:
+            async with self._limits.head(tenant), asyncio.timeout(HEAD_SECONDS):
+                request = await http1.read_request(stream)
+            if request is None:
+                return False
+            wanted = route(request)
+            if problems := self._problems():
+                raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, problems[0])
+            goes_on = await self._backend.answer(tenant, request, wanted, stream)
+        except Refused as error:
+            await _refuse(stream, error, peer, tenant, request.path[:200] if request else "")
+            return False
+        metrics.REQUESTS.labels(_kind(wanted), "ok").inc()
+        if not goes_on:
+            await stream.end()
+        return goes_on
+
+    async def _next(self, stream: TlsStream) -> bool:
+        """Wait for the next request, or the end; False if the client has been idle for too long."""
+        try:
+            async with asyncio.timeout(self._settings.idle_seconds):
+                await stream.readable()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _with_token(self, stream: TlsStream, peer: str) -> None:
+        """One request of a tenant's service account: for reports, as metrics-server asks for them."""
+        tenant, path = "", ""
+        try:
+            request = await _strangers_request(stream)
+            token = bearer(request)
+            tenant, issuer = self._authorities.issuer_of(token)
+            path = request.path[:200]
             with self._limits.connection(tenant):
-                async with self._limits.head(tenant), asyncio.timeout(HEAD_SECONDS):
-                    request = await http1.read_request(stream)
+                self._strangers.pop(_current_task(), None)
                 wanted = route(request)
+                if not isinstance(wanted, Report):
+                    raise Refused(HTTPStatus.FORBIDDEN, "pods are reached through the API server")
+                await self._reviews.check(tenant, issuer, token, subresources(wanted))
                 if problems := self._problems():
                     raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, problems[0])
                 await self._backend.answer(tenant, request, wanted, stream)
                 metrics.REQUESTS.labels(_kind(wanted), "ok").inc()
-                await stream.end()
+        except Unauthenticated as error:
+            _log_refusal(HTTPStatus.UNAUTHORIZED, str(error), peer, tenant, path)
+            await stream.write(http1.failure(HTTPStatus.UNAUTHORIZED, "Unauthorized"))
         except Refused as error:
-            path = request.path[:200] if request else ""
-            _log_refusal(error.status, error.message, peer, tenant, path)
-            await stream.write(http1.failure(error.status, error.message))
-            await stream.end()
+            await _refuse(stream, error, peer, tenant, path)
+            return
+        await stream.end()
+
+
+async def _refuse(
+    stream: TlsStream, error: Refused, peer: str, tenant: str, path: str = ""
+) -> None:
+    _log_refusal(error.status, error.message, peer, tenant, path)
+    await stream.write(http1.failure(error.status, error.message))
+    await stream.end()
+
+
+async def _strangers_request(stream: TlsStream) -> Request:
+    """What somebody without a certificate asks. Raises Closed, Unauthenticated."""
+    try:
+        async with asyncio.timeout(STRANGERS_SECONDS):
+            head, _ = await http1.read_head(stream, STRANGERS_HEAD)
+        return http1.parse_request(head)
+    except (Refused, TimeoutError) as error:
+        raise Unauthenticated("no client certificate, and no request either") from error
 
 
 async def _turn_away(stream: TlsStream) -> None:

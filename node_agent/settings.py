@@ -35,6 +35,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """At once, of one tenant."""
     stalled_seconds: float = 60.0
     """A peer that takes nothing of what is sent to it for so long is dropped."""
+    idle_seconds: float = 120.0
+    """A client that has been answered is waited for so long. API servers close their connections after
+    90 s (Go's http.DefaultTransport); were we sooner, a request could meet a closed connection."""
     health_address: str = "127.0.0.1"
     health_port: int = 0
     """Where /healthz, /readyz and /metrics are served; 0 chooses a free port."""

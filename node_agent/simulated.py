@@ -19,7 +19,7 @@ class SimulatedBackend:
 
     async def answer(
         self, tenant: str, request: Request, wanted: PodRequest | Report, client: TlsStream
-    ) -> None:
+    ) -> bool:
         """See server.Backend."""
         if isinstance(wanted, Report):
             raise Refused(
@@ -36,6 +36,7 @@ class SimulatedBackend:
         if wanted.verb is not Verb.LOGS:
             raise Refused(HTTPStatus.NOT_IMPLEMENTED, text)
         await client.write(http1.answer(HTTPStatus.OK, f"{text}\n".encode()))
+        return False
 
 
 def sentence(wanted: PodRequest) -> str:

@@ -44,6 +44,9 @@ class TlsSocket(Protocol):
     def send(self, data: memoryview, /) -> int:
         """How many bytes were taken."""
 
+    def pending(self) -> int:
+        """How many bytes are decrypted and not yet received."""
+
 
 class Direction(IntEnum):
     """What a coroutine waits for."""
@@ -71,6 +74,7 @@ class TlsStream:
         self._farewell = farewell
         self._waiting: tuple[list[asyncio.Future[None]], list[asyncio.Future[None]]] = ([], [])
         self._turn = 0
+        self._unread = b""
 
     async def handshake(self) -> None:
         """Raises Closed. Has no time-out of its own."""
@@ -89,6 +93,9 @@ class TlsStream:
         self._turn += 1
         if self._turn % TURN == 0:
             await asyncio.sleep(0)
+        if self._unread:
+            unread, self._unread = self._unread, b""
+            return unread
         while True:
             try:
                 return self._gather(self._tls.recv(RECORD))
@@ -100,6 +107,15 @@ class TlsStream:
                 await self._wait(Direction.WRITABLE)
             except _FAILURES as error:
                 raise Closed(f"broken off: {_words(error)}") from error
+
+    def unread(self, piece: bytes) -> None:
+        """Have the next read return this piece, of which nothing was used."""
+        self._unread = piece
+
+    async def readable(self) -> None:
+        """Return when something has come, or the end; without taking it, which would need memory."""
+        if not self._unread and not self._tls.pending():
+            await self._wait(Direction.READABLE)
 
     def _gather(self, first: bytes) -> bytes:
         """The first record, and those that are there behind it. What ends them, the next read sees."""

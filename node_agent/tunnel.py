@@ -4,11 +4,15 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import TypeVar
 
+from node_agent.http1 import Body
 from node_agent.streams import Closed, TlsStream
 
 T = TypeVar("T")
 Count = Callable[[int], None]
 """Told of each piece that was passed on."""
+
+END_SECONDS = 2.0
+"""So long may the end of a connection come after the end of the answer on it."""
 
 
 async def heard(client: TlsStream, answer: Coroutine[None, None, T]) -> T | None:
@@ -31,9 +35,16 @@ async def splice(kubelet: TlsStream, client: TlsStream, count: Count) -> None:
     await _first(_pump(client, kubelet, count), _pump(kubelet, client, count))
 
 
-async def relay(kubelet: TlsStream, client: TlsStream, count: Count) -> None:
+async def relay(kubelet: TlsStream, client: TlsStream, body: Body, count: Count) -> None:
     """The rest of an answer, until it ends or the client goes away. Raises Closed."""
-    await _first(_pump(kubelet, client, count), _silence(client))
+
+    async def pump() -> None:
+        while piece := await kubelet.read():
+            await client.write(piece)
+            body.passed(piece)
+            count(len(piece))
+
+    await _first(pump(), _silence(client, body))
 
 
 async def _pump(source: TlsStream, sink: TlsStream, count: Count) -> None:
@@ -42,10 +53,19 @@ async def _pump(source: TlsStream, sink: TlsStream, count: Count) -> None:
         count(len(piece))
 
 
-async def _silence(client: TlsStream) -> None:
-    """Return when the client hangs up; it has nothing to say while it is answered."""
-    if await client.read():
-        raise Closed("the client sent more than its request")
+async def _silence(client: TlsStream, body: Body | None = None) -> None:
+    """Return when the client hangs up; it has nothing to say while it is answered.
+
+    A client that has the answer whole may send its next request before we have seen the kubelet's
+    connection end.
+    """
+    piece = await client.read()
+    if not piece:
+        return
+    if body is not None and body.looks_whole:
+        client.unread(piece)
+        await asyncio.sleep(END_SECONDS)
+    raise Closed("the client sent more than its request")
 
 
 async def _first(*ways: Coroutine[None, None, None]) -> None:

@@ -14,12 +14,13 @@ from kube.http2.transport import transport_for
 from kube.objects import ObjectKey
 from kube.resources import PODS
 from kube.transport import Transport
-from syncer import metrics
+from syncer import buckets, metrics
 from syncer.health import HealthServer
 from syncer.kinds import downward_kinds
 from syncer.kinds.network_policy import Ranges
 from syncer.membership.fence import FencedTransport
 from syncer.membership.members import Membership
+from syncer.membership.turn import Turn
 from syncer.reconcilers import quota_report
 from syncer.reconcilers.downward import DownwardReconciler
 from syncer.reconcilers.isolation import Isolation
@@ -53,7 +54,14 @@ class App:
         self._down = WorkQueue(settings.tenant_inflight)
         self._up = WorkQueue(settings.tenant_inflight)
         kinds = downward_kinds(settings.denied, settings.pods, settings.gateway_address)
-        self._super = SuperState(self._client, self._down, self._up, kinds)
+        self._turn = Turn(
+            self._client,
+            settings.namespace,
+            self._membership.process,
+            self._membership.is_over,
+            settings.request_timeout + 1,
+        )
+        self._super = SuperState(self._client, self._down, self._up, kinds, self._turn)
         self._tenants = Tenants(self._client)
         self._changed = self._tenants.changed
         self._told_to_leave = asyncio.Event()
@@ -61,7 +69,11 @@ class App:
         self._observers = {name: _Observer(name) for name in ("down", "up")}
         self._controllers = list(self._make_controllers())
         self._watches = SuperWatches(self._client, self._super)
-        self._common_informers = [*self._watches.published, *self._tenants.informers]
+        self._common_informers = [
+            *self._watches.published,
+            *self._tenants.informers,
+            self._turn.informer,
+        ]
         self._sessions = Sessions(
             self._tenants, self._super, self._watches, settings, fence, self._forget
         )
@@ -110,6 +122,8 @@ class App:
             await informer.synced.wait()
         for controller in self._controllers:
             tasks.create_task(controller.run())
+        admission = self._super.admission
+        tasks.create_task(self._turn.run(admission, lambda: admission.seen, self._watches.catch_up))
         while True:
             self._changed.clear()
             try:
@@ -124,18 +138,22 @@ class App:
         membership, sessions = self._membership, self._sessions
         if not membership.fence.is_open:
             sessions.suspend(True)
+            await self._turn.pause(lead=False)
             if not await membership.reclaim():
                 return  # we are called once the Lease is renewed
         share = membership.share()
         await sessions.keep(membership.held & share)
         if not membership.resume():
             return
+        if share != membership.held:
+            await self._turn.pause(lead=membership.held == buckets.ALL)
         await membership.exchange(share)
         if await self._watches.select(membership.held, tasks):
             self._super.admission.keep_room()
             asyncio.get_running_loop().call_later(
                 self._settings.reconciliation_timeout * 3, self._super.admission.let_go
             )
+        self._turn.resume(self._super.admission, alone=membership.held == buckets.ALL)
         sessions.start(membership.held, tasks)
         sessions.suspend(False)
         if not self._settled and membership.held == share:
@@ -147,6 +165,7 @@ class App:
         try:
             async with asyncio.timeout(LEAVE_SECONDS):
                 await self._sessions.keep(frozenset())
+                await self._turn.leave()
                 await self._membership.leave()
         except (TimeoutError, ApiError, Unreachable) as error:
             log.warning("left without notice: the Lease has to expire", reason=str(error))

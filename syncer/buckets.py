@@ -31,6 +31,11 @@ def selector(buckets: Collection[int]) -> str:
     return f"{api.BUCKET_LABEL} in ({','.join(map(str, sorted(buckets)))})"
 
 
+def others_selector(buckets: Collection[int]) -> str:
+    """The label selector of the device pods in all buckets but these."""
+    return f"{api.DEVICES_LABEL},{api.BUCKET_LABEL} notin ({','.join(map(str, sorted(buckets)))})"
+
+
 def text(buckets: Iterable[int]) -> str:
     """For people and for the record: ``0-5,9,12-13``."""
     runs: list[list[int]] = []

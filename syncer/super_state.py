@@ -13,26 +13,23 @@ from kube.objects import Object, ObjectKey, decode_object
 from kube.resources import (
     CONFIG_MAPS,
     EVENTS,
-    INGRESS_CLASSES,
     NAMESPACES,
     NODES,
     PODS,
-    PRIORITY_CLASSES,
     RUNTIME_CLASSES,
     SECRETS,
-    STORAGE_CLASSES,
-    VOLUME_SNAPSHOT_CLASSES,
 )
 from syncer.admission.admission import Admission
+from syncer.admission.grants import Turn
 from syncer.admission.ledger import Item
 from syncer.admission.object_usage import object_usage
 from syncer.entries import Entry, SuperPod, TenantPod, decode_super_pod, entry_decoder
 from syncer.hosts import Hosts, holder_of
 from syncer.kinds import UPWARD
-from syncer.kinds.classes import is_offered
 from syncer.kinds.isolation import COMPONENT as ISOLATION_COMPONENT
 from syncer.kinds.mirror import DownwardKind, UpwardKind
-from syncer.kinds.offers import Offers, default_class
+from syncer.kinds.offers import Offers
+from syncer.offered import CLASSES, offers_of
 from syncer.runtime.history import History
 from syncer.runtime.store import ObjectStore
 from syncer.runtime.workqueue import Request, WorkQueue
@@ -43,18 +40,6 @@ if TYPE_CHECKING:
 TOKEN_COMPONENT = "token"
 MASS_KINDS = frozenset({CONFIG_MAPS.plural, SECRETS.plural, EVENTS.plural})
 """Kinds that are watched and kept without their contents."""
-
-CLASSES = frozenset(
-    resource.plural
-    for resource in (
-        INGRESS_CLASSES,
-        PRIORITY_CLASSES,
-        RUNTIME_CLASSES,
-        STORAGE_CLASSES,
-        VOLUME_SNAPSHOT_CLASSES,
-    )
-)
-"""The kinds that make up what is offered to tenants."""
 
 
 class GonePod(NamedTuple):
@@ -69,7 +54,12 @@ class SuperState:
     """Stores by kind, the tenants by key, and the two queues."""
 
     def __init__(
-        self, client: Client, down: WorkQueue, up: WorkQueue, kinds: Sequence[DownwardKind]
+        self,
+        client: Client,
+        down: WorkQueue,
+        up: WorkQueue,
+        kinds: Sequence[DownwardKind],
+        turn: Turn,
     ) -> None:
         self.client = client
         self.downward = {kind.resource.plural: kind for kind in kinds}
@@ -91,7 +81,9 @@ class SuperState:
         self._linked_to: dict[tuple[str, str], str] = {}
         """Of objects that only one tenant may see: the super namespace of what they name."""
         self._offers: Offers | None = None
-        self.admission = Admission(down.add_together, _soon)
+        self.admission = Admission(down.add_together, _soon, turn=turn)
+        self.others_pods = ObjectStore[SuperPod](decode_super_pod, self._others_pod_changed)
+        """The device pods that other syncers care for; empty if there are none."""
         self.history = History()
 
     def add_downward(self, kind: DownwardKind) -> ObjectStore[Entry]:
@@ -126,21 +118,7 @@ class SuperState:
     def offers(self) -> Offers:
         """The classes that the provider has marked as public."""
         if self._offers is None:
-            public = {plural: self._public(plural) for plural in CLASSES}
-            storage, ingress, snapshot = (
-                public[resource.plural]
-                for resource in (STORAGE_CLASSES, INGRESS_CLASSES, VOLUME_SNAPSHOT_CLASSES)
-            )
-            self._offers = Offers(
-                priority_classes=frozenset(public[PRIORITY_CLASSES.plural]),
-                runtime_classes=frozenset(public[RUNTIME_CLASSES.plural]),
-                storage_classes=frozenset(storage),
-                default_storage_class=default_class(list(storage.values())),
-                ingress_classes=frozenset(ingress),
-                default_ingress_class=default_class(list(ingress.values())),
-                snapshot_classes=frozenset(snapshot),
-                default_snapshot_class=default_class(list(snapshot.values())),
-            )
+            self._offers = offers_of(self.published)
         return self._offers
 
     def overhead_of(self, runtime_class: str | None) -> Object:
@@ -208,16 +186,6 @@ class SuperState:
             if namespace is None or namespace.tenant == tenant:
                 del self.new_events[key]
 
-    def _public(self, plural: str) -> dict[str, Object]:
-        published = self.published.get(plural)
-        if published is None:
-            return {}  # an optional kind that nobody has asked for yet
-        objects = (decode_object(entry.raw) for entry in published.values())
-        resource = self.upward[plural].resource
-        return {
-            found["metadata"]["name"]: found for found in objects if is_offered(resource, found)
-        }
-
     def _pod_changed(
         self, key: ObjectKey, before: SuperPod | None, after: SuperPod | None, raw: bytes, own: bool
     ) -> None:
@@ -253,6 +221,17 @@ class SuperState:
             self.down.add(request)
         self.newest[key] = raw
         self.up.add(request)
+
+    def _others_pod_changed(
+        self,
+        key: ObjectKey,
+        _before: SuperPod | None,
+        after: SuperPod | None,
+        raw: bytes,
+        _own: bool,
+    ) -> None:
+        if self.pods.get(key) is None:  # else it has come to us meanwhile
+            self.admission.others_pod(key, after, raw)
 
     def _mirror_changed(
         self,

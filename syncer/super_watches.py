@@ -30,6 +30,8 @@ from vcluster.sync import Sync
 log = structlog.get_logger(__name__)
 
 RETRY_SECONDS = 0.5
+CATCH_UP_SECONDS = 1.0
+"""For so long the watch of the others' device pods may lag behind before they are listed."""
 
 
 class SuperWatches:
@@ -49,6 +51,7 @@ class SuperWatches:
         } | {PODS.plural: Informer(client, PODS, state.pods)}
         own_events = _EventsOfTenants(state.events, state.mirrors[NAMESPACES.plural])
         self._events = Informer(client, EVENTS, own_events)
+        self._others_pods = Informer(client, PODS, state.others_pods)
         self.published = [
             self._whole(kind, state.published[plural], optional=False)
             for plural, kind in state.upward.items()
@@ -67,6 +70,7 @@ class SuperWatches:
         if held:  # also a list that a running watch may need now
             for plural, informer in (*self._mirrors.items(), *self._optional.items()):
                 informer.select(self._selector(plural, held))
+        self._drop_others(gained)
         if gained and self._selected:
             await self._take_in(buckets.selector(gained))
         await self._halt()
@@ -78,7 +82,23 @@ class SuperWatches:
         self._selected = held
         if held:
             await self._start(tasks)
+            await self._follow_others(held, tasks)
         return bool(gained)
+
+    async def catch_up(self, version: int | None) -> int:
+        """Wait until the others' device pods are known up to a version (None: all that there are).
+
+        Returns up to which version they are. Raises ApiError, Unreachable.
+        """
+        if version is not None:
+            try:
+                async with asyncio.timeout(CATCH_UP_SECONDS):
+                    await self._others_pods.reach(version)
+            except TimeoutError:
+                pass  # that pod may be in a bucket that is ours now
+            else:
+                return version
+        return await self._others_pods.take_in(buckets.others_selector(self._selected))
 
     def follow(self, options: Sync, tasks: asyncio.TaskGroup) -> None:
         """Follow the kinds that a tenant's options ask for as well. Not to be called during ``select``."""
@@ -116,6 +136,15 @@ class SuperWatches:
             self._running.append(tasks.create_task(informer.run()))
         await self._events.synced.wait()
 
+    async def _follow_others(self, held: frozenset[int], tasks: asyncio.TaskGroup) -> None:
+        if held == buckets.ALL:
+            return
+        self._others_pods.select(buckets.others_selector(held))
+        self._others_pods.forget()
+        self._others_pods.synced.clear()
+        self._running.append(tasks.create_task(self._others_pods.run()))
+        await self._others_pods.synced.wait()
+
     async def _take_in(self, label_selector: str) -> None:
         async with asyncio.TaskGroup() as lists:
             for informer in self._mirrors.values():
@@ -128,6 +157,15 @@ class SuperWatches:
             task.cancel()
         if running:
             await asyncio.wait(running)
+
+    def _drop_others(self, gained: frozenset[int]) -> None:
+        def of_gained(_key: ObjectKey, pod: SuperPod) -> bool:
+            return int(api.bucket(pod.tenant)) in gained
+
+        for key, pod in self._state.others_pods.items():
+            if of_gained(key, pod):  # listed now as one of ours
+                self._state.admission.others_pod(key, None, b"")
+        self._state.others_pods.drop(of_gained)
 
     def _drop(self, lost: frozenset[int]) -> None:
         def of_lost(_key: ObjectKey, entry: Entry | SuperPod) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import structlog
 from hypothesis import settings
 
 from kube.client import Client
@@ -13,6 +14,11 @@ from tests.fakes.apiserver import FakeApiServer
 
 settings.register_profile("here", deadline=None, max_examples=50)  # shared machines are slow
 settings.load_profile("here")
+# A traceback in colours and boxes takes a second, in which nothing else of the process goes on.
+_PLAIN = structlog.dev.ConsoleRenderer(
+    colors=False, exception_formatter=structlog.dev.plain_traceback
+)
+structlog.configure(processors=[*structlog.get_config()["processors"][:-1], _PLAIN])
 
 
 def client_of(server: FakeApiServer, timeout: float = 5.0, **options: Any) -> Client:

@@ -19,6 +19,7 @@ from syncer.admission.candidates import (
     INCOMPLETE_SECONDS,
     MEMBER,
     NO_DEVICES,
+    NOT_OUR_TURN,
     OVER_QUOTA,
     TOO_LARGE,
     Candidate,
@@ -27,6 +28,7 @@ from syncer.admission.candidates import (
 )
 from syncer.admission.capacity import Capacity
 from syncer.admission.gangs import Gang
+from syncer.admission.grants import AlwaysOurs, Grants, Turn
 from syncer.admission.kept_room import KeptRoom
 from syncer.admission.ledger import Item, Ledger, Shortage
 from syncer.admission.nodes import node_room
@@ -44,6 +46,7 @@ class Admission:
         wake: Callable[[Sequence[Request]], None],
         soon: Callable[[Callable[[], None]], None],
         clock: Callable[[], float] = time.monotonic,
+        turn: Turn | None = None,
     ) -> None:
         self.ledgers: dict[str, Ledger] = {}
         """Of the tenants that have a quota."""
@@ -53,21 +56,23 @@ class Admission:
         self._soon = soon
         self._tickets: dict[Hashable, Ticket] = {}
         self._waits: dict[Request, Ticket] = {}
-        self._granted: dict[Request, Candidate] = {}
+        self._turn = turn or AlwaysOurs()
+        self._granted = Grants(self._turn)
         self._begun = BegunGangs()
         self._kept = KeptRoom(self._capacity, self.ledgers, self._plan)
         self._stale: set[str] = set()
         self._planned = False
         self._arrivals = 0
+        self.seen = 0
+        """The newest version of a device pod of a tenant of ours."""
 
     def ask(self, candidate: Candidate) -> Hold | None:
         """None: the pod may go down, and what it needs is reserved. Else it waits and is woken."""
         request = candidate.request
-        known = self._granted.get(request)
-        if known is not None:
-            if known.asks_for() == candidate.asks_for():
+        if request in self._granted:
+            if self._granted.holds_for(candidate):
                 return None
-            self.withdraw(request)  # another one of that name, or it was resized meanwhile
+            self.withdraw(request)  # another one of that name, it was resized, or our turn is over
         ticket = self._ticket(candidate)
         gang = candidate.gang
         if gang is not None and ticket.name != request and len(ticket.pods) < gang.size:
@@ -88,7 +93,7 @@ class Admission:
 
     def withdraw(self, request: Request) -> None:
         """The pod goes nowhere: what waits for it or was reserved for it is given back."""
-        granted = self._granted.pop(request, None)
+        granted = self._granted.pop(request)
         if granted is not None:
             if self._capacity.hold(granted.mirror, None):
                 self._plan("")
@@ -110,6 +115,10 @@ class Admission:
             ticket.hold = None
             self._wake(list(ticket.pods))
 
+    def sending(self, request: Request) -> None:
+        """The request to create the super pod is sent now."""
+        self._granted.sent(request)
+
     def in_doubt(self, request: Request) -> bool:
         """A request to create the super pod may have been sent, and no answer has come."""
         return request in self._granted
@@ -128,8 +137,10 @@ class Admission:
             Item(PODS.plural, key), seen.usage if seen else None
         ):
             self._plan(pod.tenant)
-        if pod.devices and self._capacity.hold(key, seen.held if seen else None):
-            self._plan("")
+        if pod.devices:
+            self.seen = max(self.seen, pod.version)
+            if self._capacity.hold(key, seen.held if seen else None):
+                self._plan("")
         if pod.gang:
             gang = Gang.from_mark(pod.gang)
             if seen is not None and seen.alive:
@@ -141,8 +152,31 @@ class Admission:
             request = Request(pod.tenant, PODS.plural, *pod.source)
             granted = self._granted.get(request)
             if granted is not None and granted.uid == after.source_uid:
-                del self._granted[request]
+                self._granted.pop(request)
                 self._settle(granted)
+
+    def others_pod(self, key: ObjectKey, after: SuperPod | None, raw: bytes) -> None:
+        """Take in what the super cluster says of a device pod that another syncer cares for."""
+        seen = observed_pod(after, raw, counts=False) if after is not None else None
+        if self._capacity.hold(key, seen.held if seen else None):
+            self._plan("")
+
+    def turn_came(self) -> None:
+        """Devices may be granted now (see membership.turn)."""
+        self._grant_all(self._grantable())
+        for ticket in [t for t in self._tickets.values() if t.reason == NOT_OUR_TURN]:
+            claim = self._capacity.claimed(ticket.name)
+            self._held(ticket, None, Hold(NO_DEVICES, free=self._capacity.free(claim)))
+
+    def outstanding(self) -> bool:
+        """Pods with devices were granted and are not seen yet."""
+        return self._granted.outstanding
+
+    def take_back(self) -> None:
+        """Grant anew, in a later turn, what wants devices and of which nothing has been sent."""
+        for request in self._granted.unsent():
+            self.withdraw(request)
+            self._wake([request])
 
     def mirror(self, tenant: str, item: Item, usage: Usage | None) -> None:
         """Take in what the super cluster says of another object of a tenant with a quota."""
@@ -202,7 +236,7 @@ class Admission:
 
     def drop(self, tenant: str, doubts: Iterable[Item]) -> None:
         """Give back what an earlier session had reserved: what it sent has long been answered."""
-        kept = {pod.mirror for pod in self._granted.values()}
+        kept = {pod.mirror for pod in self._granted.pods()}
         kept |= {pod.mirror for ticket in self._tickets.values() for pod in ticket.pods.values()}
         for item in doubts:
             if item.key not in kept:
@@ -213,7 +247,8 @@ class Admission:
         for request in [request for request in self._waits if request.tenant == tenant]:
             self.withdraw(request)
         for request in [request for request in self._granted if request.tenant == tenant]:
-            self._capacity.hold(self._granted.pop(request).mirror, None)
+            if (pod := self._granted.pop(request)) is not None:
+                self._capacity.hold(pod.mirror, None)
         self._plan(tenant)
 
     def forget(self, tenant: str) -> None:
@@ -275,7 +310,10 @@ class Admission:
         if devices is None:
             return None
         self._capacity.claim(ticket.name, devices)
-        granted = self._capacity.grant()
+        if not self._turn.number:
+            self._turn.want()
+            return Hold(NOT_OUR_TURN)
+        granted = self._grantable()
         self._grant_all(name for name in granted if name != ticket.name)
         if ticket.name in granted:
             return None
@@ -294,7 +332,7 @@ class Admission:
         pods = sorted(ticket.pods.values(), key=_size, reverse=True)
         for pod in pods:
             self._waits.pop(pod.request, None)
-            self._granted[pod.request] = pod
+            self._granted.add(pod)
             if pod.wanted is not None:
                 held = capacity.Held(ticket.tenant, pod.wanted, pod.gang is not None)
                 self._capacity.hold(pod.mirror, held)
@@ -318,7 +356,15 @@ class Admission:
             ledger = self.ledgers.get(tenant)
             for name in ledger.grant() if ledger else ():
                 self._has_quota(name)
-        self._grant_all(self._capacity.grant())
+        self._grant_all(self._grantable())
+
+    def _grantable(self) -> list[Hashable]:
+        """What there are devices for, if it is our turn to say so."""
+        if self._turn.number:
+            return self._capacity.grant()
+        if self._capacity.waits:
+            self._turn.want()
+        return []
 
     def _has_quota(self, name: Hashable) -> None:
         ticket = self._tickets.get(name)

@@ -55,6 +55,8 @@ INCOMPLETE = "GangIncomplete"
 OVER_QUOTA = "QuotaExceeded"
 NO_DEVICES = "WaitingForDevices"
 TOO_LARGE = "GangTooLarge"
+NOT_OUR_TURN = "NotOurTurn"
+"""Another syncer hands out devices at this moment; the tenant is told nothing of that."""
 
 
 @dataclass(slots=True)

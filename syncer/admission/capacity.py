@@ -132,6 +132,15 @@ class Capacity:
                     kept |= devices.keys()
         return granted
 
+    @property
+    def waits(self) -> bool:
+        """Something waits for devices."""
+        return bool(self._claims)
+
+    def claimed(self, name: Hashable) -> Mapping[str, int]:
+        """The devices that a claim waits for."""
+        return self._claims[name].devices if name in self._claims else {}
+
     def free(self, devices: Iterable[str]) -> Usage:
         """What is free of some devices, for messages."""
         room, _ = self._room()

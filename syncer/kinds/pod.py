@@ -13,8 +13,10 @@ from syncer.kinds.classes import refuse_class
 from syncer.kinds.mirror import Refused, digest, super_metadata
 from syncer.kinds.offers import Offers
 from syncer.kinds.pod_containers import container
+from syncer.kinds.pod_downward_api import shown_texts
 from syncer.kinds.pod_placement import affinity, without_merged_keys
 from syncer.kinds.pod_volumes import volume
+from syncer.kinds.trust_bundles import trust_requests
 from vcluster import api
 from vcluster.api import Tenant
 
@@ -56,9 +58,9 @@ def to_super(pod: Object, tenant: Tenant, offers: Offers) -> Object:
         if kind in spec:
             wanted[kind] = [container(item, tenant) for item in spec[kind]]
     if "volumes" in spec:
-        tokens = token_requests(pod)
+        tokens, bundles = token_requests(pod), trust_requests(pod)
         wanted["volumes"] = [
-            volume(item, metadata["name"], uid, tokens) for item in spec["volumes"]
+            volume(item, metadata["name"], uid, tokens, bundles) for item in spec["volumes"]
         ]
     labels = metadata.get("labels") or {}
     if placed := affinity(spec.get("affinity"), spec.get("nodeName"), labels, tenant):
@@ -116,7 +118,9 @@ def pod_marks(pod: Object) -> dict[str, str]:
     return {
         api.GENERATION_ANNOTATION: str(pod["metadata"].get("generation", 0)),
         api.SERVICE_ACCOUNT_ANNOTATION: spec.get("serviceAccountName", "default"),
-    } | ({api.SCHEDULING_GATES_ANNOTATION: " ".join(gates)} if gates else {})
+        **shown_texts(pod),
+        **({api.SCHEDULING_GATES_ANNOTATION: " ".join(gates)} if gates else {}),
+    }
 
 
 def refuse_what_is_not_there(spec: Object, tenant: Tenant, offers: Offers) -> None:

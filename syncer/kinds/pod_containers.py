@@ -1,15 +1,9 @@
 """The containers of a super pod: tenant values in the environment."""
 
 from kube.objects import Object
+from syncer.kinds.pod_downward_api import field_reference
 from vcluster import api
 from vcluster.api import Tenant
-
-# Where the kubelet would show the super cluster's value, it shows an annotation of the mirror.
-FIELD_PATHS = {
-    "metadata.namespace": f"metadata.annotations['{api.NAMESPACE_ANNOTATION}']",
-    "metadata.uid": f"metadata.annotations['{api.UID_ANNOTATION}']",
-    "spec.serviceAccountName": f"metadata.annotations['{api.SERVICE_ACCOUNT_ANNOTATION}']",
-}
 
 
 def container(item: Object, tenant: Tenant) -> Object:
@@ -40,12 +34,6 @@ def kubernetes_environment(tenant: Tenant) -> dict[str, str]:
         "KUBERNETES_PORT_443_TCP_PORT": "443",
         "KUBERNETES_PORT_443_TCP_ADDR": host,
     }
-
-
-def field_reference(reference: Object) -> Object:
-    """A downward API reference as it goes down."""
-    path = reference.get("fieldPath", "")
-    return reference | {"fieldPath": FIELD_PATHS.get(path, path)}
 
 
 def config_map_name(name: str | None) -> str | None:

@@ -49,7 +49,7 @@ def to_tenant(
     From the super cluster come all fields, with these exceptions: ``qosClass`` cannot change and
     stays the tenant's; generations are the tenant's (the mirror's annotation says which one it shows);
     conditions of declared readiness gates are the tenant's own (``own_conditions``, by type); the super
-    namespace's name becomes the tenant's wherever it stands in a message.
+    namespace's name and the super pod's UID become the tenant's wherever they stand in a message.
     """
     status = dict(view.status)
     if qos:
@@ -74,8 +74,11 @@ def to_tenant(
         ]
         status["conditions"] = msgspec.Raw(msgspec.json.encode([*kept, *own_conditions.values()]))
     body = msgspec.json.encode(status)
-    hidden = view.metadata.namespace.encode()
-    return body.replace(hidden, namespace.encode()) if hidden in body else body
+    own_uid = view.metadata.annotations.get(api.UID_ANNOTATION)
+    for hidden, shown_as in ((view.metadata.namespace, namespace), (view.metadata.uid, own_uid)):
+        if hidden and shown_as:
+            body = body.replace(hidden.encode(), shown_as.encode())
+    return body
 
 
 def _generation(observed: msgspec.Raw, current: int, shown: int) -> msgspec.Raw:

@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kube.objects import Object
 from syncer.kinds.mirror import Refused
-from syncer.kinds.pod_containers import config_map_name, field_reference
+from syncer.kinds.pod_containers import config_map_name
+from syncer.kinds.pod_downward_api import field_reference
+from syncer.kinds.trust_bundles import TrustRequest, trust_request, trust_secret_name
 
 if TYPE_CHECKING:
     from syncer.kinds.pod import TokenRequest
 
 
-# An identity in the super cluster, and what the super cluster trusts.
-FOREIGN_PROJECTIONS = ("podCertificate", "clusterTrustBundle")
+# An identity in the super cluster.
+FOREIGN_PROJECTIONS = ("podCertificate",)
 
 
 class Reference(NamedTuple):
@@ -29,7 +31,13 @@ def token_secret_name(pod_uid: str) -> str:
     return f"virtualcluster-token-{blake2b(pod_uid.encode(), digest_size=8).hexdigest()}"
 
 
-def volume(item: Object, pod_name: str, pod_uid: str, tokens: Sequence["TokenRequest"]) -> Object:
+def volume(
+    item: Object,
+    pod_name: str,
+    pod_uid: str,
+    tokens: Sequence["TokenRequest"],
+    bundles: Sequence[TrustRequest],
+) -> Object:
     """A volume as it goes down. Raises Refused."""
     if reference := item.get("configMap"):
         renamed = reference | {"name": config_map_name(reference.get("name"))}
@@ -39,7 +47,8 @@ def volume(item: Object, pod_name: str, pod_uid: str, tokens: Sequence["TokenReq
     if "projected" in item:
         projected = item["projected"]
         sources = [
-            _projection(source, pod_uid, tokens) for source in projected.get("sources") or ()
+            _projection(source, pod_uid, tokens, bundles)
+            for source in projected.get("sources") or ()
         ]
         return item | {"projected": projected | {"sources": sources}}
     if "ephemeral" in item:
@@ -54,7 +63,12 @@ def _own_claim(pod_name: str, item: Object) -> str:
     return f"{pod_name}-{item['name']}"
 
 
-def _projection(source: Object, pod_uid: str, tokens: Sequence["TokenRequest"]) -> Object:
+def _projection(
+    source: Object,
+    pod_uid: str,
+    tokens: Sequence["TokenRequest"],
+    bundles: Sequence[TrustRequest],
+) -> Object:
     for field in FOREIGN_PROJECTIONS:
         if source.get(field):
             raise Refused(
@@ -68,6 +82,10 @@ def _projection(source: Object, pod_uid: str, tokens: Sequence["TokenRequest"]) 
         index = [token.unique for token in tokens].index(wanted)
         items = [{"key": f"token-{index}", "path": asked["path"]}]
         return {"secret": {"name": token_secret_name(pod_uid), "items": items}}
+    if asked := source.get("clusterTrustBundle"):
+        index = bundles.index(trust_request(asked))
+        items = [{"key": f"trust-{index}", "path": asked["path"]}]
+        return {"secret": {"name": trust_secret_name(pod_uid), "items": items}}
     if reference := source.get("configMap"):
         return source | {"configMap": reference | {"name": config_map_name(reference.get("name"))}}
     if "downwardAPI" in source:

@@ -20,7 +20,7 @@ from syncer.entries import Entry, entry_decoder
 from syncer.membership import claims
 from syncer.membership.claims import Claim, Record
 from syncer.membership.fence import Clock, Fence, seconds
-from syncer.membership.lease import COMPONENT, Others, OwnLease, remove
+from syncer.membership.lease import COMPONENT, Others, OwnLease, decode_lease, remove
 from syncer.runtime.informer import Informer, Store
 from syncer.runtime.store import ObjectStore
 from vcluster import api
@@ -60,8 +60,9 @@ class Membership:
         self._lease_seconds = lease_seconds
         self._clock = clock
         self._changed = changed
-        self._process = f"{key.name}/{uuid.uuid4().hex[:12]}"
-        self._lease = OwnLease(client, key, self._process, lease_seconds)
+        self.process = f"{key.name}/{uuid.uuid4().hex[:12]}"
+        """The member's name, and a part that no other process has."""
+        self._lease = OwnLease(client, key, self.process, lease_seconds)
         self._others = Others(clock, self._note)
         self._record_seen = ObjectStore[Entry](
             entry_decoder(keep_bytes=False), lambda *_change: self._note()
@@ -103,7 +104,7 @@ class Membership:
         for _ in range(ATTEMPTS):
             record = await claims.read(self._client, self._namespace)
             kept = self._still_ours(record.claims.get(self.name))
-            claim = Claim(f"{self._process}#{gap}", kept)
+            claim = Claim(f"{self.process}#{gap}", kept)
             if await self._write(record, {**record.claims, self.name: claim}):
                 self._take(claim)
                 self._claimed_in_gap = gap
@@ -140,6 +141,19 @@ class Membership:
                 await self._bury(wanted)
                 return
         self._changed()
+
+    async def is_over(self, process: str) -> bool:
+        """Another process, by its ``process``, writes no more, for good. Raises ApiError, Unreachable."""
+        name = process.partition("/")[0]
+        if name == self.name:
+            return process != self.process
+        if name not in self.alive():
+            return await self._is_dead(name)
+        try:  # our own watch may be late
+            raw = await self._client.get(LEASES, ObjectKey(self._namespace, name))
+        except NotFound:
+            return False
+        return decode_lease(raw)[1].holder != process
 
     async def leave(self) -> None:
         """Give up everything, for good. Nothing may be worked on any more."""

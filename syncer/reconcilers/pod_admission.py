@@ -49,6 +49,7 @@ class PodAdmission:
         room = None
         if asked:
             marks[api.DEVICES_ANNOTATION] = " ".join(sorted(asked))
+            wanted["metadata"]["labels"][api.DEVICES_LABEL] = "true"
             room = Wanted(requested(wanted, overhead), placement(wanted["spec"]))
         return Candidate(
             request=state.request(PODS.plural, key),
@@ -67,6 +68,8 @@ class PodAdmission:
         hold = self._admission.ask(candidate)
         if hold is None:
             return True
+        if hold.reason == holds.NOT_OUR_TURN:
+            return False  # for a moment
         if hold.reason == holds.INCOMPLETE and not self._admission.is_late(candidate.request):
             self._super.down.add_after(candidate.request, INCOMPLETE_SECONDS)
             return False

@@ -106,8 +106,10 @@ class PodDownward:
             if candidate and not gang and not await self._admission.admit(state, key, candidate):
                 return
             await tokens.provide(self._super, state, pod)
-            if candidate and gang and not await self._admission.admit(state, key, candidate):
+            # Also again: what was granted before holds only as long as no other syncer grants.
+            if candidate and not await self._admission.admit(state, key, candidate):
                 return
+            self._super.admission.sending(state.request(PODS.plural, key))
             answer = await self._super.client.create(PODS, mirror_key, encode(wanted))
         except AlreadyExists:
             if not await self._in_the_way(state, key, mirror_key, source):

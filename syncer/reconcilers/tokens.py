@@ -1,11 +1,15 @@
-"""The tokens of a pod: issued by the tenant's API server, kept in one super Secret, renewed in time.
+"""What a pod mounts that only its own cluster can give: tokens, and the trust bundles beside them.
 
-The token is bound to the tenant's pod, so it dies with it; the super cluster's own token is never
-mounted. Nothing here logs a token.
+Each of the two is kept in a super Secret of the pod's own and renewed in time. A token is issued by the
+tenant's API server and bound to the tenant's pod, so it dies with it; the super cluster's own token is
+never mounted. Nothing here logs a token.
 """
 
 from base64 import b64encode
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TypeAlias
 
 import msgspec
 
@@ -16,9 +20,15 @@ from kube.resources import PODS, SECRETS, SERVICE_ACCOUNTS
 from syncer.entries import renewal_time
 from syncer.kinds.pod import TokenRequest, token_requests
 from syncer.kinds.pod_volumes import token_secret_name
+from syncer.kinds.trust_bundles import trust_requests, trust_secret_name
+from syncer.reconcilers import trust_bundles
 from syncer.super_state import TOKEN_COMPONENT, SuperState
 from syncer.tenant_state import TenantState
 from vcluster import api
+
+Obtained: TypeAlias = tuple[Mapping[str, str | None], datetime]
+"""The data of a Secret (None: without this key), and when to renew it."""
+Obtain: TypeAlias = Callable[[], Awaitable[Obtained]]
 
 RENEW_AT = 0.8
 """The part of a token's life after which it is replaced, as the kubelet does."""
@@ -33,9 +43,7 @@ class _TokenAnswer(msgspec.Struct):
     status: _TokenStatus
 
 
-async def issue(
-    state: TenantState, pod: Object, wanted: list[TokenRequest]
-) -> tuple[dict[str, str], datetime]:
+async def issue(state: TenantState, pod: Object, wanted: list[TokenRequest]) -> Obtained:
     """The Secret's data, and when to renew it. Raises ApiError, for example without the account."""
     metadata = pod["metadata"]
     account = ObjectKey(metadata["namespace"], pod["spec"].get("serviceAccountName", "default"))
@@ -55,61 +63,69 @@ async def issue(
     return data, renew
 
 
-def secret(
-    state: TenantState,
-    pod_name: str,
-    namespace: str,
-    uid: str,
-    data: dict[str, str],
-    renew: datetime,
-) -> Object:
-    """The super Secret of a pod's tokens."""
-    tenant = state.tenant
+def secret(state: TenantState, pod: Object, name: str, obtained: Obtained) -> Object:
+    """A super Secret of a pod's."""
+    tenant, metadata = state.tenant, pod["metadata"]
+    data, renew = obtained
     return {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {
-            "name": token_secret_name(uid),
-            "namespace": api.super_namespace(tenant.key, namespace),
+            "name": name,
+            "namespace": api.super_namespace(tenant.key, metadata["namespace"]),
             "labels": {
                 api.TENANT_LABEL: tenant.key,
                 api.BUCKET_LABEL: tenant.bucket,
                 api.COMPONENT_LABEL: TOKEN_COMPONENT,
             },
             "annotations": {
-                api.NAMESPACE_ANNOTATION: namespace,
-                api.NAME_ANNOTATION: pod_name,
-                api.UID_ANNOTATION: uid,
+                api.NAMESPACE_ANNOTATION: metadata["namespace"],
+                api.NAME_ANNOTATION: metadata["name"],
+                api.UID_ANNOTATION: metadata["uid"],
                 api.EXPIRES_ANNOTATION: renew.strftime("%Y-%m-%dT%H:%M:%SZ"),
             },
         },
         "type": "Opaque",
-        "data": data,
+        "data": {key: value for key, value in data.items() if value is not None},
     }
 
 
+def _parts(state: TenantState, pod: Object) -> Mapping[str, Obtain]:
+    """The super Secrets that the pod's volumes name, and how to obtain what is in them."""
+    uid = pod["metadata"]["uid"]
+    found: dict[str, Obtain] = {}
+    if tokens := token_requests(pod):
+        found[token_secret_name(uid)] = partial(issue, state, pod, tokens)
+    if bundles := trust_requests(pod):
+        found[trust_secret_name(uid)] = partial(trust_bundles.gather, state, bundles)
+    return found
+
+
 async def provide(super_state: SuperState, state: TenantState, pod: Object) -> None:
-    """Make the super Secret that the pod's volumes name, if they name one and it is not there."""
-    wanted = token_requests(pod)
-    metadata = pod["metadata"]
-    key = _secret_key(state, metadata["namespace"], metadata["uid"])
+    """Make the super Secrets that the pod's volumes name, if they are not there."""
+    namespace = api.super_namespace(state.tenant.key, pod["metadata"]["namespace"])
     secrets = super_state.mirrors[SECRETS.plural]
-    if not wanted or (key in state.renewals and secrets.get(key) is not None):
-        return
-    data, renew = await issue(state, pod, wanted)
-    made = secret(state, metadata["name"], metadata["namespace"], metadata["uid"], data, renew)
+    for name, obtain in _parts(state, pod).items():
+        key = ObjectKey(namespace, name)
+        if key not in state.renewals or secrets.get(key) is None:
+            await _make(super_state, state, key, secret(state, pod, name, await obtain()))
+
+
+async def _make(super_state: SuperState, state: TenantState, key: ObjectKey, made: Object) -> None:
+    secrets = super_state.mirrors[SECRETS.plural]
+    renew = renewal_time(made["metadata"]["annotations"][api.EXPIRES_ANNOTATION])
     try:
         answer = await super_state.client.create(SECRETS, key, encode(made))
     except AlreadyExists:
         # Made before, and the answer was lost: nobody has planned its renewal.
         answer = await super_state.client.get(SECRETS, key)
-        renew = datetime.fromtimestamp(renewal_time(secrets.read(answer).digest), UTC)
+        renew = renewal_time(secrets.read(answer).digest)
     secrets.put(answer)
-    state.renewals[key] = renew.timestamp()
+    state.renewals[key] = renew
 
 
 async def renew(super_state: SuperState, state: TenantState, key: ObjectKey) -> float | None:
-    """Put fresh tokens into a super Secret; when the next renewal is due, in epoch seconds.
+    """Put what is fresh into a super Secret; when the next renewal is due, in epoch seconds.
 
     None: the pod has gone, and the Secret with it.
     """
@@ -123,9 +139,12 @@ async def renew(super_state: SuperState, state: TenantState, key: ObjectKey) -> 
     if pod is None or pod["metadata"]["uid"] != entry.source_uid:
         await remove(super_state, entry.uid, key)
         return None
-    data, due = await issue(state, pod, token_requests(pod))
-    annotations = {api.EXPIRES_ANNOTATION: due.strftime("%Y-%m-%dT%H:%M:%SZ")}
-    patch = {"metadata": {"uid": entry.uid, "annotations": annotations}, "data": data}
+    data, due = await _parts(state, pod)[key.name]()
+    metadata: Object = {"uid": entry.uid}
+    if key.name == token_secret_name(entry.source_uid):
+        # Trust bundles seldom change: without a new mark the patch is none, and costs no write.
+        metadata["annotations"] = {api.EXPIRES_ANNOTATION: due.strftime("%Y-%m-%dT%H:%M:%SZ")}
+    patch = {"metadata": metadata, "data": data}
     await super_state.client.patch(SECRETS, key, Patch.MERGE, encode(patch))
     return due.timestamp()
 
@@ -134,15 +153,12 @@ async def remove_of_pod(
     super_state: SuperState, state: TenantState, namespace: str, pod_uid: str
 ) -> None:
     """The pod has gone on both sides: its tokens go too."""
-    key = _secret_key(state, namespace, pod_uid)
-    entry = super_state.mirrors[SECRETS.plural].get(key)
-    if entry is not None and entry.source_uid == pod_uid and not entry.deleting:
-        await remove(super_state, entry.uid, key)
-    state.renewals.pop(key, None)
-
-
-def _secret_key(state: TenantState, namespace: str, pod_uid: str) -> ObjectKey:
-    return ObjectKey(api.super_namespace(state.tenant.key, namespace), token_secret_name(pod_uid))
+    for name in (token_secret_name(pod_uid), trust_secret_name(pod_uid)):
+        key = ObjectKey(api.super_namespace(state.tenant.key, namespace), name)
+        entry = super_state.mirrors[SECRETS.plural].get(key)
+        if entry is not None and entry.source_uid == pod_uid and not entry.deleting:
+            await remove(super_state, entry.uid, key)
+        state.renewals.pop(key, None)
 
 
 async def remove(super_state: SuperState, uid: str, key: ObjectKey) -> None:

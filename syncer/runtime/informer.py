@@ -76,6 +76,7 @@ class Informer:
         self._on_relist = on_relist
         self._watched_from = ""
         self._last_seen = b""
+        self._progress = asyncio.Event()
         self._newest = 0
         self.synced = asyncio.Event()
 
@@ -150,12 +151,19 @@ class Informer:
         self._store.retain(keys, int(version))
         return version
 
-    async def take_in(self, label_selector: str) -> None:
+    async def take_in(self, label_selector: str) -> int:
         """List these objects into the store, which may hold others besides; nothing is removed.
 
-        The watch that goes on from an older version repeats what the store then passes over.
+        The watch that goes on from an older version repeats what the store then passes over. Returns the
+        list's version.
         """
-        await self._list(label_selector)
+        return int((await self._list(label_selector))[1])
+
+    async def reach(self, version: int) -> None:
+        """Wait until the watch has told of something as new as this."""
+        while int(self._version_seen or 0) < version:
+            self._progress.clear()
+            await self._progress.wait()
 
     async def _list(self, label_selector: str) -> tuple[set[ObjectKey], str]:
         keys: set[ObjectKey] = set()
@@ -180,6 +188,7 @@ class Informer:
 
     async def _follow(self, version: str) -> str:
         self._watched_from, self._last_seen = version, b""
+        self._progress.set()
         async for events in self._client.watch(
             self._resource,
             version,
@@ -194,6 +203,7 @@ class Informer:
                 elif event.type != "BOOKMARK":
                     self._upsert(event.object, 0)
             self._last_seen = events[-1].object
+            self._progress.set()
         return self._version_seen
 
     @property

@@ -54,6 +54,11 @@ def test_a_service_is_reached_from_another_node(web: TenantCluster) -> None:
     )
 
 
+def test_a_pod_that_is_not_root_reads_its_image(team_a: TenantCluster) -> None:
+    nobody = {"runAsUser": 65534, "runAsNonRoot": True}
+    assert said(team_a, "nobody", "id -u; ls -d /etc", securityContext=nobody) == "65534\n/etc\n"
+
+
 def test_the_tenants_api_server_reaches_into_pods(web: TenantCluster) -> None:
     path = "/api/v1/namespaces/default/services/web:80/proxy/"
     assert web.kubectl("get", "--raw", path) == f"{ANSWER}\n"

@@ -1,7 +1,7 @@
 """Waiting for a condition instead of sleeping."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 Found = TypeVar("Found")
@@ -16,5 +16,17 @@ async def eventually(
             while not (found := condition()):  # noqa: ASYNC110 - any state can be waited for
                 await asyncio.sleep(every)
             return found
+    except TimeoutError:
+        raise AssertionError(f"waited {seconds:g} s in vain until {what}") from None
+
+
+async def eventually_so(
+    condition: Callable[[], Awaitable[bool]], what: str, seconds: float = 10.0
+) -> None:
+    """As ``eventually``, for a condition that has to be awaited."""
+    try:
+        async with asyncio.timeout(seconds):
+            while not await condition():  # noqa: ASYNC110 - any state can be waited for
+                await asyncio.sleep(0.02)
     except TimeoutError:
         raise AssertionError(f"waited {seconds:g} s in vain until {what}") from None

@@ -31,8 +31,8 @@ LOSSLESS = Tenant(
 TENANT_UID = "22222222-2222-2222-2222-222222222222"
 OFFERS = Offers(frozenset({"priority-class-name"}), frozenset({"runtime-class-name"}))
 
-REFUSED = {"clusterTrustBundle", "podCertificate"}
-"""An identity in the super cluster and what it trusts: not the tenant's to use."""
+REFUSED = {"podCertificate"}
+"""An identity in the super cluster: not the tenant's to use."""
 
 LEFT_OUT = {
     "nodeName": "becomes a required node affinity",
@@ -45,6 +45,7 @@ LEFT_OUT = {
     "ephemeralContainers": "may only be added to a pod that exists",
     "volumes.ephemeral": "the tenant's controllers have made the claim already",
     "volumes.projected.sources.serviceAccountToken": "the tenant's token comes from a Secret",
+    "volumes.projected.sources.clusterTrustBundle": "so do the tenant's trust bundles",
 }
 CHANGED = {
     "serviceAccountName": "default",

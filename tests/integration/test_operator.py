@@ -55,7 +55,9 @@ def test_node_agents_are_told_who_signs_for_the_tenant_and_no_more(
     assert published is not None
     assert authority is not None
     certificate = b64decode(authority["data"]["tls.crt"]).decode()
-    assert published["data"] == {api.CLIENT_CA_KEY: certificate}
+    assert published["data"].keys() == {api.CLIENT_CA_KEY, api.TOKEN_KEY_KEY}
+    assert published["data"][api.CLIENT_CA_KEY] == certificate
+    assert published["data"][api.TOKEN_KEY_KEY].startswith("-----BEGIN PUBLIC KEY-----")
     assert published["metadata"]["labels"] == {api.COMPONENT_LABEL: api.CLIENT_CA_COMPONENT}
 
 

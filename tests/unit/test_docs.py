@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from egress_proxy import metrics as egress_metrics
+from egress_proxy.settings import Settings as EgressSettings
 from node_agent import metrics as agent_metrics
 from node_agent.settings import Settings as AgentSettings
 from syncer import metrics
@@ -26,13 +28,14 @@ SETTINGS = [
         ("SYNCER_", SyncerSettings),
         ("OPERATOR_", OperatorSettings),
         ("NODE_AGENT_", AgentSettings),
+        ("EGRESS_PROXY_", EgressSettings),
     )
     for field in msgspec.structs.fields(settings)
     for variable in [prefix + field.name.upper()]
 ]
 METRICS = [
     family.name
-    for registry in (metrics.REGISTRY, agent_metrics.REGISTRY)
+    for registry in (metrics.REGISTRY, agent_metrics.REGISTRY, egress_metrics.REGISTRY)
     for family in registry.collect()
 ]
 KINDS = [kind.resource.kind for kind in downward_kinds([])] + [
@@ -67,7 +70,9 @@ def test_every_setting_is_documented_with_its_default(
 
 
 def test_no_setting_is_documented_that_does_not_exist() -> None:
-    documented = set(re.findall(r"`((?:SYNCER|OPERATOR|NODE_AGENT)_[A-Z_]+)`", DOCUMENTS))
+    documented = set(
+        re.findall(r"`((?:SYNCER|OPERATOR|NODE_AGENT|EGRESS_PROXY)_[A-Z_]+)`", DOCUMENTS)
+    )
     assert documented <= {str(parameter.values[0]) for parameter in SETTINGS}
 
 

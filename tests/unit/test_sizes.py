@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("kube", "syncer", "vcluster", "examples", "tests")
+PACKAGES = ("egress_proxy", "kube", "syncer", "vcluster", "examples", "tests")
 LONGEST_MODULE = 400
 LONGEST_FUNCTION = 40
 

@@ -22,6 +22,7 @@ from vcluster.provisioners.workload import Workload
 AUTHENTICATION_FILE = "authentication.json"
 AUDIT_POLICY_FILE = "audit-policy.json"
 AUDIT_LOG = "audit.log"
+EGRESS_FILE = "egress-selector.json"
 SERVICE_ACCOUNT_ISSUER = "https://kubernetes.default.svc.cluster.local"
 
 STOP_SECONDS = 2
@@ -53,6 +54,23 @@ AUDIT_POLICY = {
         {"level": "Metadata"},
     ],
 }
+# To whom it connects because a tenant's objects say so: "cluster" is the way to Services, pods and
+# nodes, "controlplane" that to webhooks by URL. Only etcd, the provider's word, is reached directly.
+EGRESS_SELECTOR = {
+    "apiVersion": "apiserver.k8s.io/v1beta1",
+    "kind": "EgressSelectorConfiguration",
+    "egressSelections": [
+        {
+            "name": name,
+            "connection": {
+                "proxyProtocol": "HTTPConnect",
+                # Relative to where the program runs: the system takes no long paths of sockets.
+                "transport": {"uds": {"udsName": api.EGRESS_SOCKET}},
+            },
+        }
+        for name in ("cluster", "controlplane")
+    ],
+}
 
 
 def render(plan: Plan) -> Workload:
@@ -72,6 +90,8 @@ def render(plan: Plan) -> Workload:
     }
     if plan.node_agent_authority:
         read_once[certificate_file(NODE_AGENT_AUTHORITY)] = plan.node_agent_authority
+    if plan.egress_proxy:
+        read_once[EGRESS_FILE] = msgspec.json.encode(EGRESS_SELECTOR)
     return Workload(
         name=KUBE_APISERVER,
         program=KUBE_APISERVER,
@@ -89,6 +109,7 @@ def _arguments(plan: Plan) -> tuple[str, ...]:
         **_place(plan),
         **_access(file),
         **_kubelets(plan),
+        **({"egress-selector-config-file": file(EGRESS_FILE)} if plan.egress_proxy else {}),
         # What it serves beyond the defaults.
         "feature-gates": FEATURE_GATES,
         "runtime-config": "scheduling.k8s.io/v1beta1=true",

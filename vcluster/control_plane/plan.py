@@ -33,6 +33,9 @@ class Plan:
     etcd_authority: bytes
     node_agent_authority: bytes = b""
     """Signs the node agents' serving certificates; empty: there are no node agents."""
+    egress_proxy: bool = False
+    """The API server is connected to webhooks, extension API servers, pods and nodes by the egress
+    proxy, which listens in the placement's directory; else it connects to whatever it is told."""
 
     @property
     def server(self) -> str:

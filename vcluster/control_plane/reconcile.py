@@ -69,6 +69,8 @@ class Provider:
     stopping: Event
     node_agent_authority: bytes = b""
     """Signs the node agents' serving certificates, PEM; empty: there are no node agents."""
+    egress_proxy: bool = False
+    """Tenants' API servers connect through an egress proxy only; else to whatever they are told."""
 
 
 class Pass:
@@ -184,6 +186,7 @@ class Pass:
             etcd_endpoints=provider.datastore.endpoints,
             etcd_authority=authority.certificate,
             node_agent_authority=provider.node_agent_authority,
+            egress_proxy=provider.egress_proxy,
         )
         # On disk before anything uses them: a crash before the Secrets are written loses no key.
         provider.provisioner.save(key, backup_files(plan.credentials))
@@ -209,18 +212,21 @@ class Pass:
         record.fields["kubeconfigSecret"] = api.ADMIN_KUBECONFIG_SECRET
 
     def _publish(self, plan: Plan) -> None:
-        """Tell the node agents who signs this tenant's clients."""
-        provider = self._provider
+        """Tell the node agents who signs this tenant's clients and tokens."""
+        provider, pairs = self._provider, plan.credentials
+        data = {
+            api.CLIENT_CA_KEY: pairs[certificates.CLUSTER_AUTHORITY].certificate.decode(),
+            api.TOKEN_KEY_KEY: pairs[certificates.SERVICE_ACCOUNT_KEY].certificate.decode(),
+        }
+        if provider.gateway_address:
+            # default/kubernetes has endpoints, so nodes reach its address.
+            data[api.API_SERVER_KEY] = f"https://{plan.kubernetes_address}:443"
         wanted = provider.manifests.render(
             "control-plane/client-ca.yaml.j2",
             key=plan.key,
             name=api.CLIENT_CA_CONFIG_MAP,
             component=api.CLIENT_CA_COMPONENT,
-            data={
-                api.CLIENT_CA_KEY: plan.credentials[
-                    certificates.CLUSTER_AUTHORITY
-                ].certificate.decode()
-            },
+            data=data,
         )
         apply.converge(provider.cluster, wanted, provider.executor)
 

@@ -19,7 +19,17 @@ NODE_RANGE = "10.192.0.0/16"
 POD_RANGE = "10.128.0.0/12"
 """Not routed anywhere: these pods are simulated. No other range here overlaps with it."""
 
-ETCD, API_SERVER, CONTROLLER_MANAGER, SCHEDULER, KWOK, OPERATOR, SYNCER, NODE_AGENT = (
+(
+    ETCD,
+    API_SERVER,
+    CONTROLLER_MANAGER,
+    SCHEDULER,
+    KWOK,
+    OPERATOR,
+    SYNCER,
+    NODE_AGENT,
+    EGRESS_PROXY,
+) = (
     "etcd",
     "kube-apiserver",
     "kube-controller-manager",
@@ -28,11 +38,17 @@ ETCD, API_SERVER, CONTROLLER_MANAGER, SCHEDULER, KWOK, OPERATOR, SYNCER, NODE_AG
     "operator",
     "syncer",
     "node-agent",
+    "egress-proxy",
 )
 """Further syncers are called syncer-2, syncer-3, ..."""
 CLUSTER = (ETCD, API_SERVER, CONTROLLER_MANAGER, SCHEDULER, KWOK)
 
-MODULES = {OPERATOR: "vcluster.operator", SYNCER: "syncer", NODE_AGENT: "node_agent"}
+MODULES = {
+    OPERATOR: "vcluster.operator",
+    SYNCER: "syncer",
+    NODE_AGENT: "node_agent",
+    EGRESS_PROXY: "egress_proxy",
+}
 
 STOPPED_LAST = {ETCD: 2, API_SERVER: 1}
 
@@ -51,11 +67,11 @@ def wanted(options: Options) -> tuple[str, ...]:
 
 
 def services(options: Options) -> tuple[str, ...]:
-    """Those of them that are ours: the operator, the syncers and the node agent."""
+    """Those of them that are ours: the operator, the syncers, the egress proxy and the node agent."""
     if not options.services:
         return ()
     agents = () if options.kubeconfig else (NODE_AGENT,)
-    return (OPERATOR, *syncers(options), *agents)
+    return (OPERATOR, *syncers(options), EGRESS_PROXY, *agents)
 
 
 def syncers(options: Options) -> tuple[str, ...]:
@@ -72,7 +88,7 @@ def programs(
     state: State,
     ports: Mapping[str, int],
     names: Sequence[str],
-    kubeconfig: str,
+    options: Options,
     digests: Mapping[str, str],
     site: Site | None = None,
 ) -> list[Program]:
@@ -83,10 +99,10 @@ def programs(
     return [
         Program(
             name=name,
-            command=_command(name, state, ports),
+            command=_command(name, state, ports, options),
             log_file=state.logs / f"{name}.log",
             directory=state.directory,
-            environment=_environment(name, state, ports, kubeconfig, site)
+            environment=_environment(name, state, ports, options.kubeconfig, site)
             | ({"VC_FILES": digests[name]} if name in digests else {}),
             priority=STOPPED_LAST.get(name, 0),
         )
@@ -94,7 +110,9 @@ def programs(
     ]
 
 
-def _command(name: str, state: State, ports: Mapping[str, int]) -> tuple[str, ...]:
+def _command(
+    name: str, state: State, ports: Mapping[str, int], options: Options
+) -> tuple[str, ...]:
     if ours := module(name):
         return sys.executable, "-m", ours
     flags = {
@@ -108,6 +126,9 @@ def _command(name: str, state: State, ports: Mapping[str, int]) -> tuple[str, ..
     if name == KWOK:
         kubectl, kubeconfig = state.binaries / "kubectl", state.kubeconfig(KWOK)
         return "/bin/sh", "-c", KWOK_START, KWOK, str(kubectl), str(kubeconfig), program, *flags
+    if name == CONTROLLER_MANAGER and options.cpu_nodes + options.gpu_nodes:
+        # A machine that is busy or was asleep must not lose its simulated nodes for it.
+        flags = (*flags, "--node-monitor-grace-period=2m")
     return program, *flags
 
 
@@ -190,8 +211,6 @@ def _controller_manager(state: State, ports: Mapping[str, int]) -> tuple[str, ..
         f"--cluster-signing-cert-file={pki / 'ca.crt'}",
         f"--cluster-signing-key-file={pki / 'ca.key'}",
         f"--service-cluster-ip-range={SERVICE_RANGE}",
-        # A machine that is busy or was asleep must not lose its simulated nodes for it.
-        "--node-monitor-grace-period=2m",
         "--kube-api-qps=200",
         "--kube-api-burst=400",
     )
@@ -247,6 +266,7 @@ def _environment(
             "OPERATOR_PORT_FILE": str(state.port_file(OPERATOR)),
             "OPERATOR_NODE_AGENT_CA": "" if kubeconfig else str(state.node_agent_pki / "ca.crt"),
             "OPERATOR_GATEWAY_ADDRESS": gateway,
+            "OPERATOR_EGRESS_PROXY": "true",
         }
     if module(name) == MODULES[SYNCER]:
         return import_path | {
@@ -257,6 +277,8 @@ def _environment(
             "SYNCER_POD_CIDRS": "" if kubeconfig else ",".join(_pods(site)),
             "SYNCER_GATEWAY_ADDRESS": gateway,
         }
+    if name == EGRESS_PROXY:
+        return import_path | _egress_proxy(state, kubeconfig)
     if name == NODE_AGENT:
         return import_path | {
             "NODE_AGENT_SUPER_KUBECONFIG": str(state.kubeconfig(NODE_AGENT)),
@@ -267,6 +289,14 @@ def _environment(
             "NODE_AGENT_PORT_FILE": str(state.port_file(NODE_AGENT)),
         }
     return {}
+
+
+def _egress_proxy(state: State, kubeconfig: str) -> dict[str, str]:
+    return {
+        "EGRESS_PROXY_SUPER_KUBECONFIG": kubeconfig or str(state.kubeconfig(EGRESS_PROXY)),
+        "EGRESS_PROXY_TENANTS_DIRECTORY": str(state.tenants),
+        "EGRESS_PROXY_PORT_FILE": str(state.port_file(EGRESS_PROXY)),
+    }
 
 
 def _pods(site: Site | None) -> tuple[str, ...]:

@@ -88,9 +88,11 @@ IDENTITIES = {
     "kube-controller-manager": Subject("system:kube-controller-manager"),
     "kube-scheduler": Subject("system:kube-scheduler"),
     "kwok": Subject("virtualcluster:kwok"),
+    "egress-proxy": Subject("virtualcluster:egress-proxy"),
     "node-agent": Subject("virtualcluster:node-agent"),
     "operator": Subject("virtualcluster:operator"),
     "syncer": Subject("virtualcluster:super-syncer"),
+    "volumes": Subject("virtualcluster:volumes"),
 }
 """Whom a kubeconfig is made for."""
 

@@ -14,6 +14,7 @@ from vcluster.control_plane.manifests import KUBERNETES_ENDPOINTS, Manifests
 from vcluster.control_plane.resources import APPLIED, ENDPOINTS
 from vcluster.local.nodes import LABEL, wanted_nodes
 from vcluster.local.options import Options
+from vcluster.local.real_nodes import folders
 
 SYSTEM_NAMESPACE = "virtualcluster-system"
 """Where our own programs belong."""
@@ -72,7 +73,7 @@ def apply_chart(cluster: Cluster) -> None:
 
 
 def apply_simulation(cluster: Cluster) -> None:
-    """The rights of kwok."""
+    """The rights of kwok, of the API server, and of who makes volumes."""
     for document in _documents(templates_directory() / "local", "rbac.yaml"):
         cluster.apply(_RESOURCES[document["kind"]], document)
 
@@ -86,6 +87,14 @@ def apply_endpoints(cluster: Cluster, address: str, port: int) -> None:
         return
     for resource in (resources.ENDPOINT_SLICES, ENDPOINTS):
         cluster.delete(resource, "kubernetes", "default")
+
+
+def apply_storage(cluster: Cluster, wanted: bool) -> None:
+    """The class of the real nodes' volumes; without nodes there is none. Volumes stay."""
+    if wanted:
+        cluster.apply(resources.STORAGE_CLASSES, folders.storage_class())
+    else:
+        cluster.delete(resources.STORAGE_CLASSES, folders.CLASS)
 
 
 def apply_nodes(cluster: Cluster, options: Options, node_agent: str) -> list[str]:

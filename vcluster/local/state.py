@@ -98,6 +98,11 @@ class State:
         return self.directory / "etcd"
 
     @property
+    def tenants(self) -> Path:
+        """Where the process provisioner keeps a folder for each tenant, named by its key."""
+        return self.directory / "tenants"
+
+    @property
     def configuration(self) -> Path:
         """Files that were rendered from templates."""
         return self.directory / "configuration"
@@ -132,7 +137,7 @@ class State:
         return Site(self.directory, record.real_block)
 
     def port_file(self, service: str) -> Path:
-        """Where operator, syncer and node agent write the port that they serve their health on."""
+        """Where our services write the port that they serve their health on."""
         return self.directory / f"{service}.port"
 
     def exists(self) -> bool:

@@ -100,9 +100,9 @@ class _Bringing:
             configuration.write(self._state, self._options)
 
     def _apply(self, names: Sequence[str]) -> None:
-        state, kubeconfig = self._state, self._options.kubeconfig
-        digests = configuration.digests(state, self._options)
-        programs = components.programs(state, state.ports, names, kubeconfig, digests, state.site())
+        state, options = self._state, self._options
+        digests = configuration.digests(state, options)
+        programs = components.programs(state, state.ports, names, options, digests, state.site())
         self._supervisor.apply(components.GROUP, programs)
 
     def _start_datastore(self) -> None:
@@ -128,6 +128,7 @@ class _Bringing:
                 return []
             objects.apply_simulation(cluster)
             site = self._state.site()
+            objects.apply_storage(cluster, self._options.real_nodes > 0)
             port = self._state.ports[components.API_SERVER]
             objects.apply_endpoints(cluster, str(site.gateway) if site else "", port)
             bring_up.remove_surplus(cluster, self._options.real_nodes)
@@ -177,7 +178,7 @@ class _Bringing:
 
 
 def serves(state: State, service: str) -> bool:
-    """Whether operator, syncer or node agent say that they are ready, on the port in their file."""
+    """Whether a service of ours says that it is ready, on the port in their file."""
     try:
         port = int(state.port_file(service).read_text())
         # S310: the address is our own constant.

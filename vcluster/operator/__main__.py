@@ -87,6 +87,7 @@ def provider(settings: Settings, cluster: Cluster) -> Provider:
         node_agent_authority=(
             Path(settings.node_agent_ca).read_bytes() if settings.node_agent_ca else b""
         ),
+        egress_proxy=settings.egress_proxy,
     )
 
 

@@ -23,6 +23,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     node_agent_ca: str = ""
     """The file with the authority of the node agents' serving certificates, PEM, for the tenants' API
     servers; empty: there are no node agents, and so no logs and exec."""
+    egress_proxy: bool = False
+    """Tenants' API servers connect to webhooks, pods and nodes through the egress proxy, which has to
+    serve the tenants' folders below the state directory; else to whatever a tenant tells them."""
     service_pool: str = "10.112.0.0/12"
     """The provider's pool; each tenant owns one /24 of it."""
     gateway_address: str = ""

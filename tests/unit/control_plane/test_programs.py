@@ -1,5 +1,7 @@
 """How the two programs of a control plane are rendered."""
 
+import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -40,6 +42,19 @@ def a_plan(now: datetime = NOW) -> Plan:
         etcd_endpoints="https://127.0.0.1:2379",
         etcd_authority=ETCD.certificate,
     )
+
+
+def test_it_connects_to_what_tenants_tell_it_through_the_proxy_only() -> None:
+    workload = COMPONENTS[0].render(replace(a_plan(), egress_proxy=True))
+    assert (
+        "--egress-selector-config-file=/state/team-a-1/egress-selector.json" in workload.arguments
+    )
+    selector = json.loads(workload.files["egress-selector.json"])
+    ways = {way["name"]: way["connection"] for way in selector["egressSelections"]}
+    assert ways.keys() == {"cluster", "controlplane"}
+    for way in ways.values():
+        assert way["proxyProtocol"] == "HTTPConnect"
+        assert way["transport"] == {"uds": {"udsName": "egress.sock"}}
 
 
 def rendered(now: datetime = NOW) -> dict[str, Workload]:

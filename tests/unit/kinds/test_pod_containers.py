@@ -4,7 +4,8 @@ import pytest
 
 from kube.objects import Object
 from syncer.kinds.pod import to_super
-from syncer.kinds.pod_containers import FIELD_PATHS, container
+from syncer.kinds.pod_containers import container
+from syncer.kinds.pod_downward_api import ABSENT, FIELD_PATHS
 from tests.unit.kinds.builders import ACME
 from tests.unit.kinds.pod_builders import OFFERS, a_container, a_pod, down
 from vcluster import api
@@ -51,6 +52,12 @@ def test_variables_keep_their_order_after_ours_so_that_they_may_refer_to_them() 
         ("metadata.namespace", f"metadata.annotations['{api.NAMESPACE_ANNOTATION}']"),
         ("metadata.uid", f"metadata.annotations['{api.UID_ANNOTATION}']"),
         ("spec.serviceAccountName", f"metadata.annotations['{api.SERVICE_ACCOUNT_ANNOTATION}']"),
+        (f"metadata.labels['{api.TENANT_LABEL}']", ABSENT),
+        (f"metadata.annotations['{api.DIGEST_ANNOTATION}']", ABSENT),
+        (
+            f"metadata.annotations['{api.GANG_ANNOTATION}']",
+            f"metadata.annotations['{api.GANG_ANNOTATION}']",
+        ),
         ("metadata.name", "metadata.name"),
         ("metadata.labels['app']", "metadata.labels['app']"),
         ("metadata.annotations['note']", "metadata.annotations['note']"),

@@ -129,8 +129,8 @@ def test_observed_generations_are_the_tenants(
 # Law 4: no name of the super cluster's.
 
 
-def test_the_super_namespace_is_named_nowhere() -> None:
-    message = 'pod "acme-1f3a9c2e-web/shop" waits; acme-1f3a9c2e-web has no room'
+def test_neither_the_super_namespace_nor_the_super_pod_is_named() -> None:
+    message = f'pod "acme-1f3a9c2e-web/shop" waits; acme-1f3a9c2e-web has no room ({SUPER_UID})'
     status = {
         "message": message,
         "conditions": [READY | {"message": message}],
@@ -138,7 +138,8 @@ def test_the_super_namespace_is_named_nowhere() -> None:
     }
     found = up(status)
     assert "acme-1f3a9c2e" not in str(found)
-    assert found["message"] == 'pod "web/shop" waits; web has no room'
+    assert SUPER_UID not in str(found)
+    assert found["message"] == f'pod "web/shop" waits; web has no room ({TENANT_UID})'
 
 
 # The binding says so already.

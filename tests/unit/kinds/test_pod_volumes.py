@@ -4,9 +4,12 @@ import pytest
 
 from kube.objects import Object
 from syncer.kinds.mirror import Refused
+from syncer.kinds.pod import to_super
+from syncer.kinds.pod_update import patches
 from syncer.kinds.pod_volumes import Reference, references, token_secret_name
-from tests.unit.kinds.builders import TENANT_UID
-from tests.unit.kinds.pod_builders import a_container, a_pod, down
+from syncer.kinds.trust_bundles import trust_secret_name
+from tests.unit.kinds.builders import ACME, TENANT_UID
+from tests.unit.kinds.pod_builders import OFFERS, a_container, a_pod, down, live_mirror
 from vcluster import api
 
 RENAMED = api.MIRRORED_ROOT_CA_CONFIG_MAP
@@ -83,18 +86,23 @@ def test_no_projection_asks_the_super_cluster_for_a_token() -> None:
     assert "serviceAccountToken" not in str(projected({"serviceAccountToken": {"path": "a"}}))
 
 
-@pytest.mark.parametrize(
-    ("field", "source"),
-    [
-        ("podCertificate", {"signerName": "kubernetes.io/kube-apiserver-client-pod"}),
-        ("clusterTrustBundle", {"name": "roots", "path": "roots.pem"}),
-    ],
-)
-def test_an_identity_and_the_trust_of_the_super_cluster_are_refused(
-    field: str, source: Object
-) -> None:
-    with pytest.raises(Refused, match=rf"spec\.volumes.*{field}"):
-        projected({field: source})
+def test_an_identity_in_the_super_cluster_is_refused() -> None:
+    signer = {"signerName": "kubernetes.io/kube-apiserver-client-pod"}
+    with pytest.raises(Refused, match=r"spec\.volumes.*podCertificate"):
+        projected({"podCertificate": signer})
+
+
+def test_trust_bundles_come_from_the_tenants_own() -> None:
+    named = {"name": "roots", "path": "roots.pem"}
+    selected = {"signerName": "example.com/a", "labelSelector": {}, "path": "a.pem"}
+    again = named | {"path": "again.pem"}
+    found = projected(*({"clusterTrustBundle": source} for source in (named, selected, again)))
+    assert [source["secret"]["name"] for source in found] == [trust_secret_name(TENANT_UID)] * 3
+    assert [source["secret"]["items"] for source in found] == [
+        [{"key": "trust-0", "path": "roots.pem"}],
+        [{"key": "trust-1", "path": "a.pem"}],
+        [{"key": "trust-0", "path": "again.pem"}],
+    ]
 
 
 def test_other_projections_pass() -> None:
@@ -111,7 +119,7 @@ def test_the_root_ca_follows_its_new_name() -> None:
 def test_the_downward_api_shows_the_tenants_values() -> None:
     items: list[Object] = [
         _item("uid", "metadata.uid") | {"mode": 256},
-        _item("labels", "metadata.labels"),
+        _item("labels", "metadata.labels['app']"),
         {"path": "cpu", "resourceFieldRef": {"resource": "limits.cpu"}},
     ]
     found = volume(downwardAPI={"defaultMode": 420, "items": items})["downwardAPI"]
@@ -119,6 +127,38 @@ def test_the_downward_api_shows_the_tenants_values() -> None:
         "defaultMode": 420,
         "items": [_item("uid", UID_PATH) | {"mode": 256}, *items[1:]],
     }
+
+
+@pytest.mark.parametrize("projected", [False, True])
+def test_labels_and_annotations_are_shown_whole_without_ours(projected: bool) -> None:
+    source = {
+        "downwardAPI": {
+            "items": [_item("l", "metadata.labels"), _item("a", "metadata.annotations")]
+        }
+    }
+    shown = {"projected": {"sources": [source]}} if projected else source
+    pod = a_pod(labels={"tier": "web", "app": "shop"}, volumes=[{"name": "v", **shown}])
+    pod["metadata"]["annotations"] = {"note": 'two\nlines, "said" \u00e9\u200b\x01', "empty": ""}
+    below = to_super(pod, ACME, OFFERS)
+    [volume] = below["spec"]["volumes"]
+    [found] = volume["projected"]["sources"] if projected else [volume]
+    paths = [item["fieldRef"]["fieldPath"] for item in found["downwardAPI"]["items"]]
+    keys = [path.removeprefix("metadata.annotations['").removesuffix("']") for path in paths]
+    texts = [below["metadata"]["annotations"][key] for key in keys]
+    assert texts == [
+        'app="shop"\ntier="web"',
+        'empty=""\nnote="two\\nlines, \\"said\\" \u00e9\\u200b\\x01"',
+    ]
+
+
+def test_a_changed_label_changes_what_is_shown() -> None:
+    items = [_item("l", "metadata.labels")]
+    pod = a_pod(labels={"app": "shop"}, volumes=[{"name": "v", "downwardAPI": {"items": items}}])
+    live = live_mirror(pod)
+    pod["metadata"]["labels"] = {"app": "sold"}
+    [patch] = patches(live, pod, ACME, OFFERS)
+    marks = patch.body["metadata"]["annotations"]
+    assert marks[api.SHOWN_LABELS_ANNOTATION] == 'app="sold"'
 
 
 def test_an_ephemeral_volume_is_the_claim_that_the_tenants_controllers_have_made() -> None:

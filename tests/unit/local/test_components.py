@@ -6,9 +6,17 @@ from pathlib import Path
 import pytest
 import yaml
 
+from egress_proxy.settings import Settings as EgressSettings
 from node_agent.settings import Settings as AgentSettings
 from syncer.settings import Settings as SyncerSettings
-from vcluster.local.components import CLUSTER, NODE_AGENT, NODE_RANGE, programs, wanted
+from vcluster.local.components import (
+    CLUSTER,
+    EGRESS_PROXY,
+    NODE_AGENT,
+    NODE_RANGE,
+    programs,
+    wanted,
+)
 from vcluster.local.configuration import render_stages
 from vcluster.local.nodes import gpu_labels, wanted_nodes
 from vcluster.local.options import Options, OptionsError
@@ -21,18 +29,26 @@ STATE = State(Path("/state"))
 
 
 def by_name(options: Options) -> dict[str, Program]:
-    found = programs(STATE, PORTS, wanted(options), options.kubeconfig, {"kwok": "digest"})
+    found = programs(STATE, PORTS, wanted(options), options, {"kwok": "digest"})
     return {program.name: program for program in found}
 
 
 def test_a_cluster_of_our_own_has_all_programs() -> None:
-    assert tuple(by_name(Options())) == (*CLUSTER, "operator", "syncer", NODE_AGENT)
+    assert tuple(by_name(Options())) == (
+        *CLUSTER,
+        "operator",
+        "syncer",
+        EGRESS_PROXY,
+        NODE_AGENT,
+    )
 
 
 def test_with_an_existing_cluster_only_the_datastore_and_ours_run() -> None:
     found = by_name(Options(kubeconfig="/home/me/config"))
-    assert tuple(found) == ("etcd", "operator", "syncer")
-    assert found["operator"].environment["OPERATOR_SUPER_KUBECONFIG"] == "/home/me/config"
+    assert tuple(found) == ("etcd", "operator", "syncer", EGRESS_PROXY)
+    for name in ("operator", "egress-proxy"):
+        variable = f"{name.upper().replace('-', '_')}_SUPER_KUBECONFIG"
+        assert found[name].environment[variable] == "/home/me/config"
     assert found["syncer"].environment["SYNCER_SUPER_KUBECONFIG"] == "/home/me/config"
 
 
@@ -52,7 +68,12 @@ def test_nothing_listens_beyond_loopback() -> None:
 
 def test_our_services_understand_their_environment() -> None:
     found = by_name(Options())
-    assert OperatorSettings.from_environment(found["operator"].environment).etcd_endpoints
+    operator = OperatorSettings.from_environment(found["operator"].environment)
+    assert operator.etcd_endpoints
+    assert operator.egress_proxy, "tenants' API servers connect through the proxy only"
+    egress = EgressSettings.from_environment(found[EGRESS_PROXY].environment)
+    assert egress.tenants == Path(operator.state_directory) / "tenants"
+    assert not egress.allowed
     syncer = SyncerSettings.from_environment(found["syncer"].environment)
     assert syncer.super_kubeconfig
     assert [ip_network(cidr) for cidr in syncer.denied_cidrs.split(",")]
@@ -79,8 +100,8 @@ def test_the_datastore_is_stopped_last() -> None:
 
 
 def test_a_changed_digest_changes_the_program() -> None:
-    same = programs(STATE, PORTS, ["kwok"], "", {"kwok": "digest"})
-    other = programs(STATE, PORTS, ["kwok"], "", {"kwok": "another"})
+    same = programs(STATE, PORTS, ["kwok"], Options(), {"kwok": "digest"})
+    other = programs(STATE, PORTS, ["kwok"], Options(), {"kwok": "another"})
     assert same == [by_name(Options())["kwok"]]
     assert same != other
 

@@ -5,7 +5,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from kube.resources import CONFIG_MAPS, PODS
-from tests.fakes.waiting import eventually
+from tests.fakes.waiting import eventually, eventually_so
 from tests.unit.node_agent.tenants import NOW, TenantUnderTest, an_authority, key_of
-from tests.unit.node_agent.world import UPGRADE, World, eventually_so, running_world
+from tests.unit.node_agent.world import UPGRADE, World, running_world
 from vcluster import api
 from vcluster.pki.authority import KeyPair, Subject, Usage, Validity
 
@@ -147,14 +147,14 @@ async def test_what_the_operator_has_not_published_counts_for_nothing(
         ("/containerLogs/default/web/web;x=y", 400),
         ("/containerLogs/DEFAULT/web/web", 400),
         ("/containerLogs/default\\web/web/web", 400),
-        ("/./containerLogs/default/web/web", 400),
+        ("/./containerLogs/default/web/web", 403),
         ("/containerLogs/team-b-2222-default/web/web", 404),
         ("/containerLogs/team-a-11111111-default/web/web", 404),
         ("/containerLogs/kube-system/web/web", 404),
         ("/run/team-b-2222-default/web/web", 404),
         ("/exec/default/web/other-uid/web", 405),
         ("/logs/", 403),
-        ("/logs/../pods", 400),
+        ("/logs/../pods", 403),
         ("/logs/syslog", 403),
         ("/configz", 403),
         ("/debug/pprof/heap", 403),
@@ -167,7 +167,13 @@ async def test_what_the_operator_has_not_published_counts_for_nothing(
         ("/podsx", 403),
         ("/cri/exec/abc", 403),
         ("/", 403),
+        ("/pods//", 403),
+        ("//pods", 403),
+        ("/%70ods", 403),
+        ("/exec/default/web/web%2F..", 400),
+        ("/portForward/default/web/%2e%2e", 400),
         (f"/containerLogs/default/{'w' * 2000}/web", 400),
+        (f"/containerLogs/default/{'w.' * 600}w/web", 400),
     ],
 )
 async def test_paths_that_are_not_a_tenants_are_refused(
@@ -304,6 +310,67 @@ async def test_a_pod_whose_marks_contradict_each_other_is_nobodys(
     assert await asked("forged") == 404
 
 
+async def test_a_pod_of_a_tenant_whose_key_begins_with_ours_is_not_ours(world: World) -> None:
+    """Its super namespace is also what one of our own namespaces would be called."""
+    other = TenantUnderTest(f"{world.team_a.key}-22222222")
+    world.run_pod(other.super_pod("theirs"))
+    world.run_pod(world.team_a.super_pod("ours"))
+    assert api.super_namespace(world.team_a.key, "22222222-default") == other.super_namespace()
+
+    async def asked(path: str) -> int:
+        path = f"/containerLogs/{path}/web"
+        return (await world.ask(world.team_a.client(), "GET", path)).status
+
+    async def known() -> bool:
+        return await asked("default/ours") == 200
+
+    await eventually_so(known, "what came later is known")
+    before = len(world.kubelet.requests)
+    assert await asked("22222222-default/theirs") == 404
+    assert len(world.kubelet.requests) == before
+
+
+async def test_who_keeps_a_connection_is_asked_anew_for_each_request(world: World) -> None:
+    """The tenant has gone meanwhile."""
+    late = TenantUnderTest("team-c-33333333")
+    world.publish(late)
+    world.run_pod(late.super_pod())
+    await eventually_so(lambda: _status(world, late, 200), "the new tenant is known")
+    async with world.kept(late.client()) as kept:
+        assert (await kept.ask("GET", LOGS)).status == 200
+        world.super.delete(CONFIG_MAPS, key_of(late.published()))
+        await eventually_so(lambda: _status(world, late, 401), "the tenant is forgotten")
+        before = len(world.kubelet.requests)
+        with capture_logs() as logs:
+            assert (await kept.ask("GET", f"{LOGS}?x={SECRET}")).status == 401
+        assert_refused_once(logs, 401)
+        assert len(world.kubelet.requests) == before
+
+
+async def test_a_certificate_that_expires_on_a_kept_connection_ends_it(world: World) -> None:
+    brief = Validity.lasting(timedelta(seconds=2), datetime.now(UTC))
+    async with world.kept(world.team_a.client(validity=brief)) as kept:
+        assert (await kept.ask("GET", LOGS)).status == 200
+
+        async def refused() -> bool:
+            return (await kept.ask("GET", LOGS)).status == 401
+
+        await eventually_so(refused, "the certificate has expired")
+
+
+async def test_a_request_in_the_middle_of_an_answer_ends_the_connection(world: World) -> None:
+    async with world.kept(world.team_a.client()) as kept:
+        kept.writer.write(request(f"GET {LOGS}?follow=true HTTP/1.1"))
+        await kept.reader.readuntil(b"\r\n\r\n")
+        with capture_logs() as logs:
+            kept.writer.write(NEXT.encode())
+            await eventually(lambda: not world.kubelet.busy, "the log is given up")
+            await kept.reader.read(-1)
+        assert len(world.kubelet.requests) == 1
+        [line] = logs
+        assert line["reason"] == "the client sent more than its request"
+
+
 async def test_a_tenant_that_opens_too_much_slows_only_itself(tmp_path: Path) -> None:
     async with running_world(tmp_path, tenant_connections=3) as world:
         world.kubelet.silent = True
@@ -335,7 +402,7 @@ async def test_a_session_cannot_be_resumed(world: World) -> None:
     def connect(session: ssl.SSLSession | None) -> ssl.SSLSocket:
         plain = socket.create_connection(("127.0.0.1", world.app.port))
         tls = context.wrap_socket(plain, server_hostname="127.0.0.1", session=session)
-        tls.sendall(request(f"GET {LOGS} HTTP/1.1"))
+        tls.sendall(request(f"GET {LOGS} HTTP/1.1", "Connection: close"))
         while tls.recv(65536):
             pass
         return tls

@@ -48,6 +48,45 @@ async def test_a_log_comes_from_the_super_pod(world: World) -> None:
     assert world.kubelet.requests[-1].target == f"/containerLogs/{namespace}/web/web?tailLines=3"
 
 
+async def test_a_connection_carries_one_log_after_the_other(world: World) -> None:
+    """An API server's handshakes would be most of what a short log costs."""
+    world.kubelet.logs["web"] = b"hello\n"
+    async with world.kept(world.team_a.client()) as kept:
+        for _ in range(5):
+            answer = await kept.ask("GET", "/containerLogs/default/web/web")
+            assert answer.body == b"6\r\nhello\n\r\n0\r\n\r\n"
+            assert "connection:" not in answer.head.lower()
+
+
+async def test_a_log_that_contains_what_ends_an_answer_goes_on(world: World) -> None:
+    world.kubelet.logs["web"] = b"0\r\n"  # and the end of its chunk
+    path = "/containerLogs/default/web/web?follow=true"
+    async with opened(world, path, {}, "GET") as (reader, _):
+        async with asyncio.timeout(10):
+            assert (await reader.readuntil(b"0\r\n\r\n")) == b"3\r\n0\r\n\r\n"
+            world.kubelet.more_logs.set()
+            assert (await reader.readexactly(8)) == b"3\r\n0\r\n\r\n"
+
+
+async def test_an_answer_that_broke_off_ends_the_connection(world: World) -> None:
+    """Else the client would wait for the rest of it for ever."""
+    async with world.kept(world.team_a.client()) as kept:
+        kept.writer.write(b"GET /containerLogs/default/web/web?follow=true HTTP/1.1\r\n\r\n")
+        await kept.reader.readuntil(b"\r\n\r\n")
+        await world.kubelet.stop()
+        assert await kept.reader.read(-1) == b""
+
+
+async def test_a_client_that_asks_no_more_is_let_go(tmp_path: Path) -> None:
+    async with (
+        running_world(tmp_path, idle_seconds=0.2) as world,
+        world.kept(world.team_a.client()) as kept,
+    ):
+        world.kubelet.logs["web"] = b"hello\n"
+        assert (await kept.ask("GET", "/containerLogs/default/web/web")).status == 200
+        assert await kept.reader.read(-1) == b""
+
+
 @pytest.mark.parametrize(
     ("path", "rest"),
     [

@@ -3,10 +3,10 @@
 import asyncio
 import ssl
 import tempfile
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -16,8 +16,8 @@ from kube.resources import CONFIG_MAPS, NAMESPACES, PODS
 from node_agent.app import App
 from node_agent.settings import Settings
 from tests.fakes.apiserver import FakeApiServer
-from tests.fakes.kubelet import FakeKubelet
-from tests.fakes.waiting import eventually
+from tests.fakes.kubelet import END, FakeKubelet
+from tests.fakes.waiting import eventually, eventually_so
 from tests.unit.node_agent.tenants import NODE, YEAR, TenantUnderTest, an_authority
 from vcluster.pki.authority import CertificateAuthority, KeyPair, Subject, Usage
 
@@ -99,7 +99,7 @@ class World:
         behind: bytes = b"",
     ) -> "Answer":
         """One request, answered to its end."""
-        fields = {"Host": "node", **(headers or {})}
+        fields = {"Host": "node", "Connection": "close", **(headers or {})}
         head = "\r\n".join(
             [f"{method} {target} HTTP/1.1", *(f"{k}: {v}" for k, v in fields.items()), "", ""]
         )
@@ -115,6 +115,31 @@ class World:
                 return Answer(await reader.read(-1))
             finally:
                 writer.close()
+
+    @asynccontextmanager
+    async def kept(self, client: KeyPair) -> AsyncIterator["Kept"]:
+        """A connection for one request after the other."""
+        reader, writer = await self.connect(client)
+        try:
+            yield Kept(reader, writer)
+        finally:
+            writer.close()
+
+
+class Kept(NamedTuple):
+    """A connection that is kept."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    async def ask(self, method: str, target: str) -> "Answer":
+        """The next request; a body in chunks is read to its last one, any other to the end."""
+        async with asyncio.timeout(ANSWER_SECONDS):
+            self.writer.write(f"{method} {target} HTTP/1.1\r\nHost: node\r\n\r\n".encode())
+            head = await self.reader.readuntil(END)
+            if b"chunked" not in head:
+                return Answer(head + await self.reader.read(-1))
+            return Answer(head + await self.reader.readuntil(b"0\r\n\r\n"))
 
 
 class Answer:
@@ -168,14 +193,6 @@ async def running_world(directory: Path, **changes: object) -> AsyncIterator[Wor
         await asyncio.wait([running])
         await kubelet.stop()
         await world.super.stop()
-
-
-async def eventually_so(condition: Callable[[], Awaitable[bool]], what: str) -> None:
-    """As ``eventually``, for a condition that has to be awaited."""
-    deadline = time.monotonic() + ANSWER_SECONDS
-    while not await condition():
-        assert time.monotonic() < deadline, f"waited {ANSWER_SECONDS:g} s in vain: {what}"
-        await asyncio.sleep(0.02)  # between two looks
 
 
 def _save(directory: Path, name: str, pair: KeyPair) -> None:

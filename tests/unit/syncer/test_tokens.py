@@ -8,11 +8,13 @@ import pytest
 
 from kube.errors import ServerError
 from kube.objects import Object, ObjectKey
-from kube.resources import NAMESPACES, PODS, SECRETS, SERVICE_ACCOUNTS
+from kube.resources import CLUSTER_TRUST_BUNDLES, NAMESPACES, PODS, SECRETS, SERVICE_ACCOUNTS
+from syncer.admission.grants import AlwaysOurs
 from syncer.entries import renewal_time
 from syncer.kinds import downward_kinds
 from syncer.kinds.pod_volumes import token_secret_name
-from syncer.reconcilers import tokens
+from syncer.kinds.trust_bundles import trust_secret_name
+from syncer.reconcilers import tokens, trust_bundles
 from syncer.runtime.workqueue import WorkQueue
 from syncer.super_state import SuperState
 from syncer.tenant_state import TenantState
@@ -40,7 +42,7 @@ class Both:
             await server.start()
         self.clients = client_of(self.tenant), client_of(self.super, timeout=1.0)
         queues = WorkQueue(4), WorkQueue(4)
-        self.super_state = SuperState(self.clients[1], *queues, downward_kinds([]))
+        self.super_state = SuperState(self.clients[1], *queues, downward_kinds([]), AlwaysOurs())
         self.state = TenantState(ACME, self.clients[0], self.super_state)
         self.super_state.tenants[ACME.key] = self.state
         self.super.create(NAMESPACES, a_namespace(NAMESPACE))
@@ -140,5 +142,65 @@ async def test_a_removal_that_fails_can_be_repeated(both: Both) -> None:
 
 async def test_a_pod_without_tokens_has_no_secret(both: Both) -> None:
     await both.provide(both.a_pod({"secret": {"name": "s"}}))
+    assert both.super.objects(SECRETS, NAMESPACE) == []
+    assert both.state.renewals == {}
+
+
+def a_bundle(both: Both, name: str, content: str, signer: str = "", **labels: str) -> None:
+    text = f"-----BEGIN CERTIFICATE-----\n{content}\n-----END CERTIFICATE-----\n"
+    metadata = {"name": name, "labels": labels}
+    spec = {"trustBundle": text, "signerName": signer}
+    both.tenant.create(CLUSTER_TRUST_BUNDLES, {"metadata": metadata, "spec": spec})
+
+
+def trust_of(both: Both, pod: Object) -> tuple[ObjectKey, dict[str, str]]:
+    """Where a pod's trust bundles are, and the certificates in them by key."""
+    key = ObjectKey(NAMESPACE, trust_secret_name(pod["metadata"]["uid"]))
+    data = both.super.live(SECRETS, key).get("data") or {}
+    return key, {
+        name: "".join(b64decode(text).decode().split()[2:-2:4]) for name, text in data.items()
+    }
+
+
+ROOTS = {"clusterTrustBundle": {"name": "roots", "path": "roots.pem"}}
+SIGNED = {
+    "clusterTrustBundle": {
+        "signerName": "example.com/a",
+        "labelSelector": {"matchLabels": {"alive": "true"}},
+        "path": "a.pem",
+    }
+}
+NOTHING = {"clusterTrustBundle": {"name": "nothing", "path": "nothing.pem", "optional": True}}
+
+
+async def test_a_pod_gets_the_trust_bundles_of_its_own_cluster(both: Both) -> None:
+    a_bundle(both, "roots", "root")
+    a_bundle(both, "one", "one", "example.com/a", alive="true")
+    a_bundle(both, "two", "two", "example.com/a", alive="false")
+    a_bundle(both, "three", "three", "example.com/b", alive="true")
+    pod = both.a_pod(ROOTS, SIGNED, NOTHING, SOURCE)
+    await both.provide(pod)
+    _, found = trust_of(both, pod)
+    assert found == {"trust-0": "root", "trust-1": "one", "trust-2": ""}
+
+
+async def test_a_bundle_that_changes_or_comes_later_is_brought_to_the_pod(both: Both) -> None:
+    a_bundle(both, "roots", "before")
+    pod = both.a_pod(ROOTS, SIGNED)
+    await both.provide(pod)
+    key, found = trust_of(both, pod)
+    assert found == {"trust-0": "before"}, "the pod waits for the other"
+    assert both.state.renewals[key] - time.time() < trust_bundles.MISSING_SECONDS + 1
+    both.tenant.delete(CLUSTER_TRUST_BUNDLES, ObjectKey("", "roots"))
+    a_bundle(both, "one", "one", "example.com/a", alive="true")
+    await tokens.renew(both.super_state, both.state, key)
+    assert trust_of(both, pod)[1] == {"trust-1": "one"}
+
+
+async def test_trust_bundles_go_with_their_pod(both: Both) -> None:
+    a_bundle(both, "roots", "root")
+    pod = both.a_pod(ROOTS)
+    await both.provide(pod)
+    await tokens.remove_of_pod(both.super_state, both.state, "default", pod["metadata"]["uid"])
     assert both.super.objects(SECRETS, NAMESPACE) == []
     assert both.state.renewals == {}

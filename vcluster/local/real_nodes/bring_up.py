@@ -65,6 +65,7 @@ def bring_up(
     def apply(complete: Sequence[Node]) -> None:
         programs: list[Program] = [
             *components.holders(site, nodes, state.logs, port, SERVICE_RANGES, digests),
+            components.storage(site, state.logs, state.kubeconfig(components.VOLUMES)),
             *components.daemons(complete, state.logs, state.binaries, digests),
             *components.agents(complete, state.logs, state.pki, serving, digests),
         ]

@@ -11,9 +11,10 @@ GROUP = "real-nodes"
 """The supervisor's group of these programs."""
 
 PACKAGE = "vcluster.local.real_nodes"
-ROUTER, GATEWAY, CONTAINERD, KUBELET, KUBE_PROXY, NODE_AGENT = (
+ROUTER, GATEWAY, VOLUMES, CONTAINERD, KUBELET, KUBE_PROXY, NODE_AGENT = (
     "router",
     "gateway",
+    "volumes",
     "containerd",
     "kubelet",
     "kube-proxy",
@@ -56,6 +57,12 @@ def holders(
         files = {"VC_FILES": digests[name]}
         programs.append(_program(name, CONTAINERD, logs, site, command, files))
     return programs
+
+
+def storage(site: Site, logs: Path, kubeconfig: Path) -> Program:
+    """Who makes volumes; the kubeconfig is its own."""
+    command = (*_module(VOLUMES), str(kubeconfig), str(site.volumes))
+    return _program(VOLUMES, VOLUMES, logs, site, command)
 
 
 def agents(

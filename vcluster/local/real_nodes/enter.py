@@ -41,6 +41,8 @@ def _go_inside(node: Node, descriptors: Sequence[int]) -> None:
         enter(descriptor)
         os.close(descriptor)
     os.chdir("/")
+    # As on any node. With the supervisor's, a container's own "/" would be closed to all but root.
+    os.umask(0o022)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -46,6 +46,8 @@ class Image:
     """Put it into /bin, with a link for each of its programs."""
     entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
+    user: str = ""
+    """Who its programs run as, by number; root if empty."""
 
 
 def write(image: Image, target: Path, machine: str) -> None:
@@ -145,6 +147,7 @@ def _config(image: Image, diff: str, machine: str) -> bytes:
             "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
             "Entrypoint": list(image.entrypoint) or None,
             "Cmd": list(image.command) or None,
+            "User": image.user,
             "WorkingDir": "/",
         },
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{diff}"]},

@@ -75,6 +75,11 @@ class Site:
         return self.directory / "images"
 
     @property
+    def volumes(self) -> Path:
+        """The data of the tenants' claims, where every node sees it; it outlives the nodes."""
+        return self.state / "volumes"
+
+    @property
     def router_holder(self) -> Path:
         """The file that names the process that holds the router's namespace while it is up."""
         return self.directory / "router.json"

@@ -98,7 +98,8 @@ def test_with_real_nodes_the_services_know_the_gateway() -> None:
     ports = {name: 20000 + number for number, name in enumerate(PORT_NAMES)}
     state, names = State(Path("/state")), wanted(Options(real_nodes=1))
     found = {
-        program.name: program.environment for program in programs(state, ports, names, "", {}, SITE)
+        program.name: program.environment
+        for program in programs(state, ports, names, Options(), {}, SITE)
     }
     assert found["operator"]["OPERATOR_GATEWAY_ADDRESS"] == "10.208.128.1"
     assert found["syncer"]["SYNCER_GATEWAY_ADDRESS"] == "10.208.128.1"

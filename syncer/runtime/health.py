@@ -1,21 +1,26 @@
-"""Serves /healthz, /readyz and /metrics, to the provider."""
+"""Serves /healthz, /readyz and /metrics of a program, to the provider."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from aiohttp import web
-from prometheus_client import generate_latest
-
-from node_agent import metrics
-from node_agent.settings import Settings
+from prometheus_client import CollectorRegistry, generate_latest
 
 
 @asynccontextmanager
 async def health_server(
-    settings: Settings, problems: Callable[[], list[str]], refresh: Callable[[], None]
+    address: str,
+    port: int,
+    port_file: str,
+    problems: Callable[[], list[str]],
+    registry: CollectorRegistry,
+    refresh: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[None]:
-    """Serves until left; the port file, if one is wanted, holds the port by then."""
+    """Serves until left. ``port`` 0 chooses a free one; the port file, if one is wanted, holds it by then.
+
+    ``problems`` says why the program is not ready, ``refresh`` is called before metrics are told.
+    """
 
     async def healthz(_request: web.Request) -> web.Response:
         return web.Response(text="ok\n")
@@ -27,7 +32,7 @@ async def health_server(
 
     async def scraped(_request: web.Request) -> web.Response:
         refresh()
-        body = generate_latest(metrics.REGISTRY)
+        body = generate_latest(registry)
         return web.Response(body=body, content_type="text/plain", charset="utf-8")
 
     application = web.Application()
@@ -37,10 +42,10 @@ async def health_server(
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, settings.health_address, settings.health_port)
+        site = web.TCPSite(runner, address, port)
         await site.start()
-        if settings.port_file:
-            file = Path(settings.port_file)
+        if port_file:
+            file = Path(port_file)
             new = file.with_name(f"{file.name}.new")
             new.write_text(f"{runner.addresses[0][1]}\n")
             new.replace(file)

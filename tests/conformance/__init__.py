@@ -1,0 +1,1 @@
+"""Upstream's conformance tests, in a tenant and on the bare super cluster, side by side."""

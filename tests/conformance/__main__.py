@@ -1,0 +1,81 @@
+"""``python -m tests.conformance``, called by ``make conformance``: docs/conformance.md."""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.conformance import clusters, images, programs, report, suite
+from tests.e2e.local_system import LocalSystem
+from vcluster.api import KUBERNETES_VERSION
+from vcluster.local.real_nodes import requirements
+
+ROOT = Path(__file__).parents[2]
+SIDES = ("super", "tenant")
+
+
+def main() -> int:
+    """Run; 1 if a test fails in the tenant only."""
+    options = _options()
+    built = options.programs / KUBERNETES_VERSION
+    requirements.check(options.state_dir)
+    requirements.install(print)
+    images.install()
+    programs.build(options.programs)
+    selection = suite.Selection(
+        focus=options.focus,
+        skip=options.skip,
+        processes=options.processes,
+        timeout=options.timeout,
+    )
+    system = LocalSystem(options.state_dir)
+    try:
+        clusters.bring_up(system)
+        pause = options.state_dir / "real-nodes" / "images" / "pause"
+        clusters.load(system, images.build(built / "agnhost", pause, options.programs / "images"))
+        for side in SIDES:
+            if options.side in (side, "both"):
+                prepare = clusters.prepare_super if side == "super" else clusters.prepare_tenant
+                cluster = prepare(system)
+                print(f"running against the {side}: {options.output / side}/output.log", flush=True)
+                suite.run(built, cluster.kubeconfig, selection, options.output / side)
+    finally:
+        if not options.keep:
+            system.purge()
+    bare, tenant = (suite.results(options.output / side) for side in SIDES)
+    table = report.text(bare, tenant)
+    (options.output / "report.md").write_text(table)
+    print(table)
+    return int(bool(report.only_in_tenant(bare, tenant)))
+
+
+def _options() -> argparse.Namespace:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "virtualcluster"
+    parser = argparse.ArgumentParser(prog="python -m tests.conformance", description=__doc__)
+    add = parser.add_argument
+    add("--side", choices=(*SIDES, "both"), default="both", help="which cluster (default: both)")
+    add("--focus", default=r"\[Conformance\]", help="a regular expression of the tests' names")
+    add("--skip", default=r"\[Serial\]|\[Disruptive\]|\[Slow\]", help="the same; these are not run")
+    add("--processes", type=int, default=4, help="tests at once (default: 4)")
+    add("--timeout", default="2h", help="of each side's run (default: 2h)")
+    add("--output", type=Path, default=ROOT / "build" / "conformance", help="where reports go")
+    add(
+        "--programs", type=Path, default=cache / "conformance", help="where built programs are kept"
+    )
+    add(
+        "--state-dir",
+        type=Path,
+        default=Path(tempfile.gettempdir()) / "virtualcluster-conformance",
+        help="of the local system",
+    )
+    add("--keep", action="store_true", help="leave the system up, for the next run")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except (requirements.MissingRequirement, subprocess.CalledProcessError) as error:
+        sys.exit(f"conformance: {error}")

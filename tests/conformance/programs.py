@@ -1,0 +1,42 @@
+"""The tests themselves, ginkgo and agnhost, built from the Kubernetes Go module that we pin."""
+
+import os
+import subprocess
+from pathlib import Path
+
+from vcluster.api import KUBERNETES_VERSION
+from vcluster.binaries.catalog import PROJECTS
+
+MODULE = Path(__file__).parent / "module"
+"""Its go.mod pins the sources; programs.go names the packages."""
+GINKGO = "github.com/onsi/ginkgo/v2/ginkgo"
+AGNHOST = "k8s.io/kubernetes/test/images/agnhost"
+TESTS = "k8s.io/kubernetes/test/e2e"
+
+
+def build(folder: Path) -> None:
+    """Put ``ginkgo``, ``agnhost`` and ``e2e.test`` into ``folder``, unless they are there.
+
+    Takes Go and, the first time, some ten minutes of two cores. Raises CalledProcessError.
+    """
+    target = folder / KUBERNETES_VERSION
+    if not all((target / name).exists() for name in ("ginkgo", "agnhost", "e2e.test")):
+        target.mkdir(parents=True, exist_ok=True)
+        flags = next(project.linker_flags for project in PROJECTS if project.name == "kubernetes")
+        _go("build", "-trimpath", "-ldflags", "-s -w", "-o", f"{target}/", GINKGO, AGNHOST)
+        _go(
+            "test",
+            "-c",
+            "-vet=off",
+            "-trimpath",
+            "-ldflags",
+            flags,
+            "-o",
+            f"{target}/e2e.test",
+            TESTS,
+        )
+
+
+def _go(*arguments: str) -> None:
+    own = {"GOWORK": "off", "GOFLAGS": "-mod=readonly -buildvcs=false"}
+    subprocess.run(["go", *arguments], cwd=MODULE, env=os.environ | own, check=True)

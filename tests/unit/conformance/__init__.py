@@ -1,0 +1,1 @@
+"""The runner of upstream's tests: what it reads, and what it says of it."""
