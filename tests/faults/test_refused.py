@@ -44,7 +44,8 @@ async def test_a_webhook_of_the_super_cluster_stops_only_whom_it_is_about(
         Record(
             group="the super cluster",
             fault=f"a webhook for one tenant's pods {manner}",
-            seen=f"{told}; a neighbour's p99 {p99(found):.2f} s (before and after: {p99(alone):.2f} s); {meter}",
+            seen=f"{told}; a neighbour's p99 {p99(found):.2f} s (before and after: {p99(alone):.2f} s); "
+            f"{meter}",
             lasted=lasted,
             recovered=recovered,
         )
