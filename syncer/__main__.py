@@ -10,7 +10,7 @@ import structlog
 
 from kube.connection import InvalidKubeconfig, super_credentials
 from syncer.app import App
-from syncer.runtime.informer import history_lost
+from syncer.runtime.history import history_lost
 from syncer.runtime.logs import log_to_stdout
 from syncer.settings import Settings
 

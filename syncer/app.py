@@ -27,7 +27,7 @@ from syncer.reconcilers.isolation import Isolation
 from syncer.reconcilers.pod_downward import PodDownward
 from syncer.reconcilers.upward import UpwardReconciler
 from syncer.runtime.controller import Controller
-from syncer.runtime.informer import HistoryLost
+from syncer.runtime.history import HistoryLost
 from syncer.runtime.workqueue import Request, WorkQueue
 from syncer.sessions import Sessions
 from syncer.settings import Settings, host_name
@@ -105,7 +105,7 @@ class App:
 
     async def _trust(self) -> None:
         """Raise HistoryLost when what is known of the super cluster turns out to be void."""
-        await self._super.history_lost()
+        await self._super.history.lost()
         raise HistoryLost("the super cluster's objects are older than they were")
 
     def _note(self) -> None:

@@ -56,7 +56,7 @@ async def kind(state: TenantState, plural: str) -> None:
     """Compare one kind that goes down."""
     super_state, resource = state.super, state.super.downward[plural].resource
     await _refresh(state.client, state.sources[plural], resource)
-    with super_state.listed():
+    with super_state.history.listed():
         mirrors = super_state.mirrors[plural]
         await _refresh(super_state.client, mirrors, resource, state.tenant.key)
     for key, source in state.sources[plural].items():
@@ -102,7 +102,7 @@ async def pods(state: TenantState) -> None:
     ):
         version = version or int(page.metadata.resource_version)
         for item in page.items or ():
-            with super_state.listed():
+            with super_state.history.listed():
                 key = _taken_in(super_state.pods, bytes(item), version)
             if key is not None:
                 seen.add(key)

@@ -10,7 +10,7 @@ from kube.errors import ApiError, Unreachable
 from syncer.membership.fence import Fence
 from syncer.reconcilers import quota_report
 from syncer.runtime.controller import backoff
-from syncer.runtime.informer import history_lost
+from syncer.runtime.history import history_lost
 from syncer.session import Session
 from syncer.settings import Settings
 from syncer.super_state import SuperState

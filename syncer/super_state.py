@@ -4,8 +4,7 @@ Nothing is decided here. Requests are named by the tenant's namespace and name, 
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
@@ -14,15 +13,11 @@ from kube.objects import Object, ObjectKey, decode_object
 from kube.resources import (
     CONFIG_MAPS,
     EVENTS,
-    INGRESS_CLASSES,
     NAMESPACES,
     NODES,
     PODS,
-    PRIORITY_CLASSES,
     RUNTIME_CLASSES,
     SECRETS,
-    STORAGE_CLASSES,
-    VOLUME_SNAPSHOT_CLASSES,
 )
 from syncer.admission.admission import Admission
 from syncer.admission.grants import Turn
@@ -31,11 +26,11 @@ from syncer.admission.object_usage import object_usage
 from syncer.entries import Entry, SuperPod, TenantPod, decode_super_pod, entry_decoder
 from syncer.hosts import Hosts, holder_of
 from syncer.kinds import UPWARD
-from syncer.kinds.classes import is_offered
 from syncer.kinds.isolation import COMPONENT as ISOLATION_COMPONENT
 from syncer.kinds.mirror import DownwardKind, UpwardKind
-from syncer.kinds.offers import Offers, default_class
-from syncer.runtime.informer import HistoryLost
+from syncer.kinds.offers import Offers
+from syncer.offered import CLASSES, offers_of
+from syncer.runtime.history import History
 from syncer.runtime.store import ObjectStore
 from syncer.runtime.workqueue import Request, WorkQueue
 
@@ -45,18 +40,6 @@ if TYPE_CHECKING:
 TOKEN_COMPONENT = "token"
 MASS_KINDS = frozenset({CONFIG_MAPS.plural, SECRETS.plural, EVENTS.plural})
 """Kinds that are watched and kept without their contents."""
-
-CLASSES = frozenset(
-    resource.plural
-    for resource in (
-        INGRESS_CLASSES,
-        PRIORITY_CLASSES,
-        RUNTIME_CLASSES,
-        STORAGE_CLASSES,
-        VOLUME_SNAPSHOT_CLASSES,
-    )
-)
-"""The kinds that make up what is offered to tenants."""
 
 
 class GonePod(NamedTuple):
@@ -101,20 +84,7 @@ class SuperState:
         self.admission = Admission(down.add_together, _soon, turn=turn)
         self.others_pods = ObjectStore[SuperPod](decode_super_pod, self._others_pod_changed)
         """The device pods that other syncers care for; empty if there are none."""
-        self._history_lost = asyncio.Event()
-
-    @contextmanager
-    def listed(self) -> Iterator[None]:
-        """Whoever takes in a list of the super cluster's does it here, and may raise HistoryLost."""
-        try:
-            yield
-        except HistoryLost:
-            self._history_lost.set()
-            raise
-
-    async def history_lost(self) -> None:
-        """Return when a list showed that all that is known here is void."""
-        await self._history_lost.wait()
+        self.history = History()
 
     def add_downward(self, kind: DownwardKind) -> ObjectStore[Entry]:
         """A kind that tenants' options ask for; where its mirrors are to be kept."""
@@ -148,21 +118,7 @@ class SuperState:
     def offers(self) -> Offers:
         """The classes that the provider has marked as public."""
         if self._offers is None:
-            public = {plural: self._public(plural) for plural in CLASSES}
-            storage, ingress, snapshot = (
-                public[resource.plural]
-                for resource in (STORAGE_CLASSES, INGRESS_CLASSES, VOLUME_SNAPSHOT_CLASSES)
-            )
-            self._offers = Offers(
-                priority_classes=frozenset(public[PRIORITY_CLASSES.plural]),
-                runtime_classes=frozenset(public[RUNTIME_CLASSES.plural]),
-                storage_classes=frozenset(storage),
-                default_storage_class=default_class(list(storage.values())),
-                ingress_classes=frozenset(ingress),
-                default_ingress_class=default_class(list(ingress.values())),
-                snapshot_classes=frozenset(snapshot),
-                default_snapshot_class=default_class(list(snapshot.values())),
-            )
+            self._offers = offers_of(self.published)
         return self._offers
 
     def overhead_of(self, runtime_class: str | None) -> Object:
@@ -229,16 +185,6 @@ class SuperState:
             namespace = namespaces.get(ObjectKey("", key.namespace))
             if namespace is None or namespace.tenant == tenant:
                 del self.new_events[key]
-
-    def _public(self, plural: str) -> dict[str, Object]:
-        published = self.published.get(plural)
-        if published is None:
-            return {}  # an optional kind that nobody has asked for yet
-        objects = (decode_object(entry.raw) for entry in published.values())
-        resource = self.upward[plural].resource
-        return {
-            found["metadata"]["name"]: found for found in objects if is_offered(resource, found)
-        }
 
     def _pod_changed(
         self, key: ObjectKey, before: SuperPod | None, after: SuperPod | None, raw: bytes, own: bool

@@ -2,7 +2,7 @@
 
 import structlog
 
-from kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
+from kube.errors import AlreadyExists, ApiError, Conflict, Forbidden, Invalid, NotFound, ServerError
 from kube.objects import Object, ObjectKey, decode_object, encode
 from kube.resources import PODS
 from syncer.admission.candidates import Candidate
@@ -115,10 +115,8 @@ class PodDownward:
             if state.pods.get(key) is source:
                 state.newest.setdefault(key, encode(pod))
             raise
-        except (Forbidden, Invalid) as error:
-            if "service account" not in error.message:  # a new namespace: it comes in a moment
-                await refuse(state, key, pod, "FailedMirror", error.message)
-                self._super.admission.withdraw(state.request(PODS.plural, key))
+        except (Forbidden, Invalid, ServerError) as error:
+            await self._not_created(state, key, pod, error)
             raise
         self._super.pods.put(answer)
         await no_longer_refused(state, key, pod)
@@ -126,6 +124,20 @@ class PodDownward:
             self._super.down.add(state.request(PODS.plural, key))  # they only come in an update
         else:
             source.synced = source.mutable
+
+    async def _not_created(
+        self, state: TenantState, key: ObjectKey, pod: Object, error: ApiError
+    ) -> None:
+        """Tell why, if it is more than a moment's trouble."""
+        if isinstance(error, ServerError):
+            if (
+                "failed calling webhook" in error.message
+            ):  # its address is not the tenant's business
+                message = "an admission webhook of the super cluster does not answer; tried again"
+                await tell(state, PODS, key, pod["metadata"]["uid"], "FailedMirror", message)
+        elif "service account" not in error.message:  # a new namespace: it comes in a moment
+            await refuse(state, key, pod, "FailedMirror", error.message)
+            self._super.admission.withdraw(state.request(PODS.plural, key))
 
     async def _in_the_way(
         self, state: TenantState, key: ObjectKey, mirror_key: ObjectKey, source: TenantPod

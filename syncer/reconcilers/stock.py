@@ -44,7 +44,7 @@ async def _pods(state: TenantState) -> None:
         for item in page.items or ():
             raw = bytes(item)
             try:
-                with super_state.listed():
+                with super_state.history.listed():
                     key = super_state.pods.upsert(raw, listed=version)
                 listed = super_state.pods.read(raw)
             except (msgspec.MsgspecError, ValueError):

@@ -14,6 +14,7 @@ from kube.client import Client
 from kube.errors import ApiError, Forbidden, Gone, NotFound, ServerError, Unreachable
 from kube.objects import Metadata, ObjectKey
 from kube.resources import Resource
+from syncer.runtime.history import HistoryLost
 
 log = structlog.get_logger(__name__)
 
@@ -22,13 +23,6 @@ NOT_SERVED_DELAY = 2.0
 """Between two looks whether an optional kind is served by now, in seconds."""
 SHORT_WATCH = 1.0
 """A server that ends watches sooner than this, in seconds, is not asked again at once."""
-
-
-class HistoryLost(Exception):
-    """The server's data are older than what it has told before: a backup was restored, say.
-
-    Versions then say nothing any more about what is newer, so whatever is known of the server is void.
-    """
 
 
 class Store(Protocol):
@@ -237,13 +231,6 @@ class Informer:
             self._store.remove(raw)
         except Exception:
             log.exception("object set aside", kind=self._resource.plural)
-
-
-def history_lost(error: BaseException) -> str | None:
-    """The reason, if the error is, or holds, a HistoryLost."""
-    if isinstance(error, BaseExceptionGroup):
-        return next(filter(None, map(history_lost, error.exceptions)), None)
-    return str(error) if isinstance(error, HistoryLost) else None
 
 
 def _from_the_future(error: Exception) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Generic, Protocol, TypeVar
 
 from kube.objects import ObjectKey
-from syncer.runtime.informer import HistoryLost
+from syncer.runtime.history import HistoryLost
 
 
 class StoreEntry(Protocol):

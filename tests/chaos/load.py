@@ -15,6 +15,7 @@ NAMESPACE = "load"
 RUN_SECONDS = "simulation.virtualcluster.dev/run-seconds"
 STEADY = "steady"
 STEADY_REPLICAS = 3
+DELETIONS_AT_ONCE = 40
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,15 @@ async def clear(client: Client, prefix: str = "") -> None:
     async for page in client.pages(PODS, namespace=NAMESPACE):
         found = [decode_head(item).metadata for item in page.items or ()]
         keys += [ObjectKey(NAMESPACE, item.name) for item in found if item.name.startswith(prefix)]
+    rest = iter(keys)
+
+    async def work() -> None:
+        for key in rest:
+            await delete(client, key)
+
     async with asyncio.TaskGroup() as tasks:
-        for key in keys:
-            tasks.create_task(delete(client, key))
+        for _ in range(DELETIONS_AT_ONCE):
+            tasks.create_task(work())
 
 
 async def create(client: Client, name: str, spec: Object, run_seconds: int = 0) -> None:

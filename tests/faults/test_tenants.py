@@ -11,20 +11,16 @@ import pytest
 from tests.bench.percentiles import p99
 from tests.chaos import load
 from tests.chaos.agreement import both_sides_agree
-from tests.chaos.clusters import connected
 from tests.chaos.faults import api_server
 from tests.chaos.pace import NOISE_SECONDS, paced
-from tests.chaos.steady import steady_pods
 from tests.e2e.local_system import TenantCluster
 from tests.faults import records
 from tests.faults.proxy import WELL, Behaviour, http_answer
 from tests.faults.records import Record
-from tests.faults.system import FaultSystem, Meter
+from tests.faults.system import FaultSystem
+from tests.faults.watched import metered, undisturbed
 
 FAULT_SECONDS = 20.0
-MOST_WAITING = 500
-"""Requests of all tenants together: each object waits at most once, and there are fewer objects."""
-MOST_MIB = 150.0
 
 Fault = Callable[[FaultSystem, str], AbstractAsyncContextManager[None]]
 
@@ -97,60 +93,36 @@ async def test_faults_of_tenants_are_their_own(
     beside: TenantCluster,
     faults: dict[str, Fault],
 ) -> None:
-    random = Random(5)
-    everybody = [*victims, beside]
-    async with AsyncExitStack() as stack:
-        clients = [await stack.enter_async_context(connected(tenant)) for tenant in everybody]
-        for client in clients:
-            await load.prepare(client)
-        await both_sides_agree(system.local, *everybody)
-        before = await steady_pods(system.local, *everybody)
-        alone = await paced(clients[-1], f"alone-{next(iter(faults))[:4].strip()}".lower())
-        meter = Meter(system)
-        async with asyncio.TaskGroup() as tasks:
-            names = [tenant.name for tenant in victims]
+    async with undisturbed(system, *victims, beside) as clients:
+        alone = await paced(clients[-1], "alone")
+        async with metered(system) as meter, asyncio.TaskGroup() as tasks:
+            start = monotonic()
             async with AsyncExitStack() as faulty:
-                for name, fault in zip(names, faults.values(), strict=True):
-                    await faulty.enter_async_context(fault(system, name))
-                start = monotonic()
+                for tenant, fault in zip(victims, faults.values(), strict=True):
+                    await faulty.enter_async_context(fault(system, tenant.name))
                 for client in clients[:-1]:
-                    plan = load.lives(24, FAULT_SECONDS / 2, random, "life")
+                    plan = load.lives(24, FAULT_SECONDS / 2, Random(5), "life")
                     tasks.create_task(load.live(client, plan))
-                metering = tasks.create_task(metered(meter))
                 found = await paced(clients[-1], "beside")
                 await asyncio.sleep(max(0.0, start + FAULT_SECONDS - monotonic()))
-                assert await steady_pods(system.local, *everybody) == before, "pods were disturbed"
             lasted = monotonic() - start
             recoveries = [tasks.create_task(_recovery(system, tenant)) for tenant in victims]
             times = [await recovery for recovery in recoveries]
-            metering.cancel()
-        assert await steady_pods(system.local, *everybody) == before, "pods were disturbed"
-        for client in clients:
-            await load.clear(client)
-        for fault_name, tenant, seconds in zip(faults, victims, times, strict=True):
-            breaker = "left alone and probed" if tenant.key in meter.opened else "asked on"
-            records.write(
-                Record(
-                    group="a tenant's API server",
-                    fault=fault_name,
-                    seen=f"running pods untouched; {breaker}; a neighbour's p99 {p99(found):.2f} s "
-                    f"(before: {p99(alone):.2f} s); at most {meter.depth:.0f} requests waited, "
-                    f"syncer {meter.rss_mib:.0f} MiB",
-                    lasted=lasted,
-                    recovered=seconds,
-                )
+        alone += await paced(clients[-1], "again")
+    seen = f"a neighbour's p99 {p99(found):.2f} s (before and after: {p99(alone):.2f} s); {meter}"
+    for fault_name, tenant, seconds in zip(faults, victims, times, strict=True):
+        breaker = "left alone and probed" if tenant.key in meter.opened else "asked on"
+        records.write(
+            Record(
+                group="a tenant's API server",
+                fault=fault_name,
+                seen=f"running pods untouched; {breaker}; {seen}",
+                lasted=lasted,
+                recovered=seconds,
             )
-        await both_sides_agree(system.local, *everybody)
+        )
     assert p99(found) <= 1.2 * p99(alone) + NOISE_SECONDS
-    assert meter.depth <= MOST_WAITING
-    assert meter.rss_mib <= MOST_MIB
-
-
-async def metered(meter: Meter) -> None:
-    """Look again and again, until cancelled."""
-    while True:
-        await asyncio.to_thread(meter.look)
-        await asyncio.sleep(0.5)  # between two looks
+    meter.check()
 
 
 async def _recovery(system: FaultSystem, tenant: TenantCluster) -> float:

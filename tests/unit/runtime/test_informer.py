@@ -9,7 +9,8 @@ import pytest
 from kube.client import Client
 from kube.objects import ObjectKey, decode_head
 from kube.resources import CONFIG_MAPS
-from syncer.runtime.informer import HistoryLost, Informer
+from syncer.runtime.history import HistoryLost
+from syncer.runtime.informer import Informer
 from tests.builders import a_config_map, with_metadata
 from tests.conftest import client_of
 from tests.fakes.apiserver import FakeApiServer

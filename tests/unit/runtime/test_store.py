@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, strategies
 
 from kube.objects import Object, ObjectKey, decode_head, encode
-from syncer.runtime.informer import HistoryLost
+from syncer.runtime.history import HistoryLost
 from syncer.runtime.store import ObjectStore
 
 

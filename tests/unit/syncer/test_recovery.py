@@ -4,7 +4,7 @@ import pytest
 
 from kube.objects import ObjectKey, encode
 from kube.resources import CONFIG_MAPS, EVENTS, NAMESPACES, NODES, PODS, SECRETS, SERVICES
-from syncer.runtime.informer import history_lost
+from syncer.runtime.history import history_lost
 from syncer.settings import Settings
 from tests.builders import (
     a_config_map,
@@ -144,6 +144,19 @@ async def test_law_5_a_status_that_was_first_seen_by_a_retried_creation_goes_up(
     )
     blind.remove()
     await acme.shows(WEB, "Running")
+
+
+async def test_a_webhook_of_the_super_cluster_that_is_away_is_told_without_its_address(
+    world: World, acme: TenantCluster
+) -> None:
+    message = 'failed calling webhook "x": Post "https://10.0.0.7:1/": connection refused'
+    away = world.super.script.add_for_good("POST", "/pods$", Answer(500, "InternalError", message))
+    acme.server.create(PODS, a_pod())
+    event = await acme.told("FailedMirror")
+    assert "webhook of the super cluster does not answer" in event["message"]
+    assert "10.0.0.7" not in event["message"]
+    away.remove()
+    await acme.runs(WEB)
 
 
 # Law 6: absence of information is never taken as deletion.

@@ -1,0 +1,54 @@
+"""What the provider offers to tenants, from the objects that the super cluster shows. Pure."""
+
+from collections.abc import Mapping
+
+from kube.objects import Object, decode_object
+from kube.resources import (
+    INGRESS_CLASSES,
+    PRIORITY_CLASSES,
+    RUNTIME_CLASSES,
+    STORAGE_CLASSES,
+    VOLUME_SNAPSHOT_CLASSES,
+    Resource,
+)
+from syncer.entries import Entry
+from syncer.kinds.classes import is_offered
+from syncer.kinds.offers import Offers, default_class
+from syncer.runtime.store import ObjectStore
+
+RESOURCES = (
+    INGRESS_CLASSES,
+    PRIORITY_CLASSES,
+    RUNTIME_CLASSES,
+    STORAGE_CLASSES,
+    VOLUME_SNAPSHOT_CLASSES,
+)
+CLASSES = frozenset(resource.plural for resource in RESOURCES)
+"""The kinds that make up what is offered to tenants."""
+
+
+def offers_of(published: Mapping[str, ObjectStore[Entry]]) -> Offers:
+    """The classes that the provider has marked as public. ``published``: by plural name of the kind."""
+
+    def public(resource: Resource) -> dict[str, Object]:
+        store = published.get(resource.plural)
+        if store is None:
+            return {}  # an optional kind that nobody has asked for yet
+        objects = (decode_object(entry.raw) for entry in store.values())
+        return {
+            found["metadata"]["name"]: found for found in objects if is_offered(resource, found)
+        }
+
+    storage, ingress, snapshot = (
+        public(resource) for resource in (STORAGE_CLASSES, INGRESS_CLASSES, VOLUME_SNAPSHOT_CLASSES)
+    )
+    return Offers(
+        priority_classes=frozenset(public(PRIORITY_CLASSES)),
+        runtime_classes=frozenset(public(RUNTIME_CLASSES)),
+        storage_classes=frozenset(storage),
+        default_storage_class=default_class(list(storage.values())),
+        ingress_classes=frozenset(ingress),
+        default_ingress_class=default_class(list(ingress.values())),
+        snapshot_classes=frozenset(snapshot),
+        default_snapshot_class=default_class(list(snapshot.values())),
+    )
