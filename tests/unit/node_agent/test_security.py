@@ -400,7 +400,7 @@ async def test_a_session_cannot_be_resumed(world: World) -> None:
     context = world.context(world.team_a.client())
 
     def connect(session: ssl.SSLSession | None) -> ssl.SSLSocket:
-        plain = socket.create_connection(("127.0.0.1", world.app.port))
+        plain = socket.create_connection(("127.0.0.1", world.port))
         tls = context.wrap_socket(plain, server_hostname="127.0.0.1", session=session)
         tls.sendall(request(f"GET {LOGS} HTTP/1.1", "Connection: close"))
         while tls.recv(65536):
