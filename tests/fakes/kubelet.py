@@ -49,6 +49,9 @@ class FakeKubelet:
         """How many bytes of them were only counted, see ``swallows``."""
         self.swallows = False
         """Upgraded connections send nothing back, like the ``tar`` that a ``cp`` runs."""
+        self.hears = asyncio.Event()
+        """Cleared: upgraded connections are not read, like those of a command that reads nothing."""
+        self.hears.set()
         self.silent = False
         """Nothing is answered, as for the log of a container that has written nothing."""
         self.more_logs = asyncio.Event()
@@ -163,6 +166,7 @@ class FakeKubelet:
             b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"
             b"Upgrade: %s\r\n\r\n" % protocol.encode()
         )
+        await self.hears.wait()
         while piece := await reader.read(65536):
             if self.swallows:
                 self.swallowed += len(piece)

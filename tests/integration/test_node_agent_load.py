@@ -50,7 +50,6 @@ async def test_memory_is_bounded_and_others_are_answered(tmp_path: Path) -> None
             await asyncio.sleep(0.05)  # between two looks
         await copying
         await eventually(lambda: world.kubelet.swallowed >= COPIED, "the copy has arrived")
-        print(f"grew {(most-base)>>20} MiB from {base>>20}, slowest {max(answers):.2f} of {len(answers)}")
         assert most - base < GROWTH, f"the agent grew by {(most - base) >> 20} MiB"
         assert max(answers) < IN_TIME_SECONDS
         calm = FOLLOWERS - SLOW
