@@ -15,9 +15,9 @@ from pathlib import Path
 import psutil
 import yaml
 
-from tests.fakes.waiting import eventually
+from tests.fakes.waiting import eventually, eventually_so
 from tests.unit.node_agent.tenants import TenantUnderTest
-from tests.unit.node_agent.world import OWN_TOKEN, UPGRADE, World, eventually_so, surroundings
+from tests.unit.node_agent.world import OWN_TOKEN, UPGRADE, World, surroundings
 
 FOLLOWERS = 200
 SLOW = 10
