@@ -202,17 +202,19 @@ def is_gone(cluster: Cluster, resource: Resource, name: str) -> bool:
     return cluster.get(resource, name, "kube-system") is None
 
 
+OF_DNS = [
+    (DEPLOYMENTS, "coredns"),
+    (SERVICES, "kube-dns"),
+    (CONFIG_MAPS, "coredns"),
+    (SERVICE_ACCOUNTS, "coredns"),
+]
+
+
 def test_cluster_dns_is_installed_restored_and_removed(
     tenant: TenantUnderTest, tmp_path: Path
 ) -> None:
     cluster = tenant.cluster(tmp_path)
-    of_dns = [
-        (DEPLOYMENTS, "coredns"),
-        (SERVICES, "kube-dns"),
-        (CONFIG_MAPS, "coredns"),
-        (SERVICE_ACCOUNTS, "coredns"),
-    ]
-    for resource, name in of_dns:
+    for resource, name in OF_DNS:
         found = partial(cluster.get, resource, name, "kube-system")
         eventually(f"{resource.plural} {name} is installed", found, 30)
     service = cluster.get(SERVICES, "kube-dns", "kube-system")
@@ -223,7 +225,7 @@ def test_cluster_dns_is_installed_restored_and_removed(
     back = partial(cluster.get, DEPLOYMENTS, "coredns", "kube-system")
     eventually("the deployment is back", back, 30)
     tenant.patch({"spec": {"dns": {"enabled": False}}})
-    for resource, name in of_dns:
+    for resource, name in OF_DNS:
         gone = partial(is_gone, cluster, resource, name)
         eventually(f"{resource.plural} {name} is removed", gone, 30)
     # The condition is written after the objects went.
