@@ -21,13 +21,13 @@ class Options:
     hung_seconds: float = 60.0
     """How long the hung tenant's API server stands still."""
     memory_pods: int = 2000
-    requests: int = 100
+    requests: int = 60
     """On the real node, each way: logs of one line,"""
-    commands: int = 30
+    commands: int = 20
     """commands executed,"""
     logs: int = 15
     """whole logs read,"""
-    starts: int = 10
+    starts: int = 8
     """and pods started."""
     quick: bool = False
     directory: Path = DEFAULT_DIRECTORY
