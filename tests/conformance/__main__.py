@@ -42,7 +42,7 @@ def main() -> int:
                 prepare = clusters.prepare_super if side == "super" else clusters.prepare_tenant
                 cluster = prepare(system)
                 print(f"running against the {side}: {options.output / side}/output.log", flush=True)
-                suite.run(built, cluster.kubeconfig, selection, options.output / side)
+                suite.run(built, cluster, selection, options.output / side)
     finally:
         if not options.keep:
             system.purge()

@@ -17,7 +17,7 @@ TESTS = "k8s.io/kubernetes/test/e2e"
 def build(folder: Path) -> None:
     """Put ``ginkgo``, ``agnhost`` and ``e2e.test`` into ``folder``, unless they are there.
 
-    Takes Go and, the first time, some ten minutes of two cores. Raises CalledProcessError.
+    Takes Go and, the first time, some minutes of two cores. Raises CalledProcessError.
     """
     target = folder / KUBERNETES_VERSION
     if not all((target / name).exists() for name in ("ginkgo", "agnhost", "e2e.test")):

@@ -7,6 +7,8 @@ from enum import StrEnum
 from pathlib import Path
 from xml.etree import ElementTree
 
+from tests.e2e.local_system import Cluster
+
 CUT_SHORT = ("timedout", "interrupted", "aborted")
 """The run came to its end, which says nothing of the test that was under way."""
 
@@ -41,7 +43,7 @@ class Selection:
     """Of the whole run, as Go writes durations: 45m."""
 
 
-def run(programs: Path, kubeconfig: Path, selection: Selection, report: Path) -> None:
+def run(programs: Path, cluster: Cluster, selection: Selection, report: Path) -> None:
     """Run the selected tests to their end, however that is. What they say goes to ``report``."""
     report.mkdir(parents=True, exist_ok=True)
     command = [
@@ -55,7 +57,8 @@ def run(programs: Path, kubeconfig: Path, selection: Selection, report: Path) ->
         str(programs / "e2e.test"),
         "--",
         "--provider=skeleton",
-        f"--kubeconfig={kubeconfig}",
+        f"--kubeconfig={cluster.kubeconfig}",
+        f"--kubectl-path={cluster.kubectl_program}",
         f"--report-dir={report}",
         "--allowed-not-ready-nodes=0",
         "--disable-log-dump",
