@@ -112,19 +112,16 @@ def _is_ready(endpoint: dict[str, Any]) -> bool:
     return (endpoint.get("conditions") or {}).get("ready") is not False
 
 
-def is_outside(address: Address, allowed: Sequence[Network], denied: Sequence[Network]) -> bool:
-    """Whether it is outside the cluster, and the provider allows it."""
-    return (
-        not (
-            address.is_loopback
-            or address.is_link_local
-            or address.is_multicast
-            or address.is_unspecified
-        )
-        and _within(address, allowed)
-        and not _within(address, denied)
+def is_outside(address: Address, allowed: Sequence[Network]) -> bool:
+    """Whether it is outside of this machine, and the provider allows it."""
+    return within(address, allowed) and not (
+        address.is_loopback
+        or address.is_link_local
+        or address.is_multicast
+        or address.is_unspecified
     )
 
 
-def _within(address: Address, networks: Sequence[Network]) -> bool:
+def within(address: Address, networks: Sequence[Network]) -> bool:
+    """Whether it is in one of the ranges."""
     return any(address.version == one.version and address in one for one in networks)

@@ -20,6 +20,7 @@ from egress_proxy.destinations import (
     is_outside,
     is_own_pod,
     service_key,
+    within,
 )
 from kube.client import Client
 from kube.errors import NotFound
@@ -154,13 +155,13 @@ class Directory:
 
     async def _is_reachable(self, tenant: str, host: str) -> bool:
         address = address_of(host)
-        if address is None:
+        if address is None or within(address, self._denied):
             return False
         selector = f"status.podIP={address}"
         pods = [pod async for pod in self._list(PODS, field_selector=selector)]
         if pods:
             return is_own_pod(tenant, pods)
-        return is_outside(address, self._allowed, self._denied)
+        return is_outside(address, self._allowed)
 
     async def _resolved(self, host: str) -> list[str]:
         """The addresses of a name outside; names are not even asked for where none is allowed."""

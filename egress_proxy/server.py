@@ -20,6 +20,8 @@ log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 0.3
 BACKLOG = 128
+FIND_SECONDS = 10.0
+"""API servers wait for our answer without a time-out of their own."""
 
 
 class Server:
@@ -114,9 +116,11 @@ class Server:
             wanted = await tunnel.read_target(client)
             if self.connections[key] > self._most:
                 raise Denied(f"{self._most} connections are open at once, no more")
-            targets = await self._directory.addresses(key, target_of(wanted))
+            target = target_of(wanted)
+            async with asyncio.timeout(FIND_SECONDS):
+                targets = await self._directory.addresses(key, target)
             there = await tunnel.connected(targets)
-        except (Denied, Broken, ApiError, Unreachable) as error:
+        except (Denied, Broken, ApiError, Unreachable, TimeoutError) as error:
             await _refuse(client, key, wanted, error)
             return
         except OSError:

@@ -22,7 +22,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     allowed_cidrs: str = ""
     """Ranges outside the cluster that tenants' webhooks may be in, comma separated."""
     denied_cidrs: str = ""
-    """Ranges of the super cluster itself, comma separated: they are not outside, whatever is allowed."""
+    """Ranges that nothing is connected to but node agents, whatever else is said of them, comma separated."""
     connections: int = 512
     """At once, of one tenant."""
     health_address: str = "127.0.0.1"

@@ -11,7 +11,6 @@ from egress_proxy.destinations import Target
 LARGEST_HEAD = 8192
 HEAD_SECONDS = 10.0
 CONNECT_SECONDS = 5.0
-"""API servers wait for our answer without a time-out of their own."""
 BLOCK_BYTES = 1 << 17
 TURN_BYTES = 1 << 19
 END = b"\r\n\r\n"

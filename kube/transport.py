@@ -43,9 +43,14 @@ class Transport(Protocol):
         """One request, at most ``timeout`` seconds from start to end. Raises Unreachable."""
 
     def stream(
-        self, target: str, headers: Mapping[str, str], timeout: float, silence: float | None = None
+        self,
+        target: str,
+        headers: Mapping[str, str],
+        timeout: float,
+        silence: float | None = None,
+        body: bytes = b"",
     ) -> AbstractAsyncContextManager[Stream]:
-        """A GET whose answer is streamed.
+        """A GET, or with a body a POST, whose answer is streamed.
 
         ``timeout`` bounds the time to its first byte, ``silence`` that between its chunks (seconds).
         """
@@ -143,15 +148,22 @@ class AiohttpTransport:
 
     @asynccontextmanager
     async def stream(
-        self, target: str, headers: Mapping[str, str], timeout: float, silence: float | None = None
+        self,
+        target: str,
+        headers: Mapping[str, str],
+        timeout: float,
+        silence: float | None = None,
+        body: bytes = b"",
     ) -> AsyncIterator[Stream]:
         """See Transport."""
         session = self._current()
         url = URL(self._base + target, encoded=True)
         try:
             async with asyncio.timeout(timeout):
-                response = await session.get(
+                response = await session.request(
+                    "POST" if body else "GET",
                     url,
+                    data=body or None,
                     headers={**self._headers, **headers},
                     ssl=self._ssl,
                     server_hostname=self._name,

@@ -8,14 +8,14 @@ import structlog
 
 from node_agent import http1, metrics
 from node_agent.forwarding import checked, in_tenant_words, kubelet_request
-from node_agent.http1 import Body, Refused, Request, Response
+from node_agent.http1 import Refused, Request, Response
 from node_agent.kubelet import Kubelet, KubeletFailed
 from node_agent.limits import Limits
 from node_agent.pods import FollowedPods, SuperPod
 from node_agent.reports import Reports
 from node_agent.routes import PodRequest, Report
 from node_agent.streams import Closed, TlsStream
-from node_agent.tunnel import heard, relay, splice
+from node_agent.tunnel import Body, heard, relay, splice
 
 log = structlog.get_logger(__name__)
 

@@ -85,31 +85,6 @@ class Response:
         return b"\r\n".join([status, *kept])
 
 
-class Body:
-    """Follows a body that is passed on, and tells whether it may be over.
-
-    The chunks are not counted: kubelets make one of each line of a log. So a body that looks whole is
-    so only when the connection that it came on has ended as well.
-    """
-
-    def __init__(self, response: Response) -> None:
-        self._length = None if response.is_chunked else response.length
-        self._is_chunked = response.is_chunked
-        self._size = 0
-        self._last = b""
-
-    def passed(self, piece: bytes) -> None:
-        """The next piece of it."""
-        self._size += len(piece)
-        end = len(NO_BODY)
-        self._last = piece[-end:] if len(piece) >= end else (self._last + piece)[-end:]
-
-    @property
-    def looks_whole(self) -> bool:
-        """Whether nothing more need come."""
-        return self._last == NO_BODY if self._is_chunked else self._size == self._length
-
-
 async def read_head(stream: TlsStream, limit: int = LARGEST_HEAD) -> tuple[bytes, bytes]:
     """A head, and what came with it. Raises Closed, Refused if it is longer than ``limit``."""
     data = bytearray()

@@ -68,7 +68,7 @@ _PATTERNS = {
     Verb.PORT_FORWARD: rf"/portForward/{_POD}(?:/(?P<uid>{_UID}))?(?P<container>)",
 }
 _PATHS = {verb: re.compile(pattern) for verb, pattern in _PATTERNS.items()}
-_METHODS = {Verb.LOGS: ("GET",), Verb.RUN: ("POST",)}
+METHODS = {Verb.LOGS: ("GET",), Verb.RUN: ("POST",)}
 _REPORTS = {report.value.rstrip("/"): report for report in Report}
 
 
@@ -91,7 +91,7 @@ def route(request: Request) -> PodRequest | Report:
             f"/{verb} needs the names of a namespace and a pod"
             + ("" if verb is Verb.PORT_FORWARD else " and a container"),
         )
-    _allow(request, _METHODS.get(verb, ("GET", "POST")))
+    _allow(request, METHODS.get(verb, ("GET", "POST")))
     wanted = PodRequest(
         verb, found["namespace"], found["pod"], found["uid"] or "", found["container"]
     )

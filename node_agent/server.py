@@ -116,22 +116,23 @@ class Server:
     async def _authenticated(
         self, stream: TlsStream, certificate: x509.Certificate | None, peer: str
     ) -> None:
-        """The requests of a connection. Who it is, is asked anew for each: a certificate expires,
-        and a tenant goes, while a connection is kept."""
+        """The requests of a connection, one after the other."""
         try:
             tenant = self._authorities.tenant_of(certificate, _now())
             self._strangers.pop(_current_task(), None)
             with self._limits.connection(tenant):
-                while await self._request(tenant, stream, peer) and await self._next(stream):
-                    if self._authorities.tenant_of(certificate, _now()) != tenant:
-                        raise Unauthenticated("the certificate is another tenant's by now")
+                while await self._request(tenant, certificate, stream, peer):
+                    if not await self._next(stream):
+                        return
         except Unauthenticated as error:
             _log_refusal(HTTPStatus.UNAUTHORIZED, str(error), peer)
             await _turn_away(stream)
         except Refused as error:
             await _refuse(stream, error, peer, tenant)
 
-    async def _request(self, tenant: str, stream: TlsStream, peer: str) -> bool:
+    async def _request(
+        self, tenant: str, certificate: x509.Certificate | None, stream: TlsStream, peer: str
+    ) -> bool:
         """One request and its answer; whether another one may follow."""
         request: Request | None = None
         try:
@@ -139,6 +140,7 @@ class Server:
                 request = await http1.read_request(stream)
             if request is None:
                 return False
+            self._check_still(tenant, certificate)
             wanted = route(request)
             if problems := self._problems():
                 raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, problems[0])
@@ -150,6 +152,15 @@ class Server:
         if not goes_on:
             await stream.end()
         return goes_on
+
+    def _check_still(self, tenant: str, certificate: x509.Certificate | None) -> None:
+        """A certificate expires, and a tenant goes, while a connection is kept. Raises Refused."""
+        try:
+            if self._authorities.tenant_of(certificate, _now()) == tenant:
+                return
+        except Unauthenticated:
+            pass
+        raise Refused(HTTPStatus.UNAUTHORIZED, "Unauthorized")
 
     async def _next(self, stream: TlsStream) -> bool:
         """Wait for the next request, or the end; False if the client has been idle for too long."""

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import TypeVar
 
-from node_agent.http1 import Body
+from node_agent.http1 import NO_BODY, Response
 from node_agent.streams import Closed, TlsStream
 
 T = TypeVar("T")
@@ -13,6 +13,31 @@ Count = Callable[[int], None]
 
 END_SECONDS = 2.0
 """So long may the end of a connection come after the end of the answer on it."""
+
+
+class Body:
+    """Follows a body that is passed on, and tells whether it may be over.
+
+    The chunks are not counted: kubelets make one of each line of a log. So a body that looks whole is
+    so only when the connection that it came on has ended as well.
+    """
+
+    def __init__(self, response: Response) -> None:
+        self._length = None if response.is_chunked else response.length
+        self._is_chunked = response.is_chunked
+        self._size = 0
+        self._last = b""
+
+    def passed(self, piece: bytes) -> None:
+        """The next piece of it."""
+        self._size += len(piece)
+        end = len(NO_BODY)
+        self._last = piece[-end:] if len(piece) >= end else (self._last + piece)[-end:]
+
+    @property
+    def looks_whole(self) -> bool:
+        """Whether nothing more need come."""
+        return self._last == NO_BODY if self._is_chunked else self._size == self._length
 
 
 async def heard(client: TlsStream, answer: Coroutine[None, None, T]) -> T | None:

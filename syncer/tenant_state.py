@@ -3,7 +3,7 @@
 from functools import partial
 
 from kube.client import Client
-from kube.objects import ObjectKey
+from kube.objects import Object, ObjectKey
 from kube.resources import CONFIG_MAPS, NAMESPACES, PODS
 from syncer.admission.figures import Figures
 from syncer.admission.gangs import Gang
@@ -45,6 +45,8 @@ class TenantState:
         """What the tenant has last been told about an object, so as not to repeat it."""
         self.mirrored_events: dict[ObjectKey, str] = {}
         """The digests of the events that went up, by the tenant's key."""
+        self.unissued: dict[ObjectKey, Object] = {}
+        """Pods that get their tokens when they are bound: the parts of them that say which."""
         self.renewals: dict[ObjectKey, float] = {}
         """When the tokens in a super Secret are due for renewal, in epoch seconds."""
         self.nodes_in_use: dict[str, set[ObjectKey]] = {}
@@ -116,6 +118,7 @@ class TenantState:
             self.super.down.add_after(self.request(plural, used), UNUSED_SECONDS)
         self.told.pop((PODS.plural, key), None)
         self.held.pop(key, None)
+        self.unissued.pop(key, None)
         self.super.admission.withdraw(self.request(PODS.plural, key))
 
     def token_found(self, key: ObjectKey, secret: Entry) -> None:

@@ -120,6 +120,9 @@ NODE_AGENT_ADDRESS_TYPE = "NodeAgent"
 EGRESS_SOCKET = "egress.sock"
 """In the folder of a tenant's API server: where the egress proxy listens for it."""
 
+DATASTORE_OBJECTS, DATASTORE_SIZE = 100_000, "512Mi"
+"""How much of the shared datastore a tenant may fill if its class does not say."""
+
 QUOTA_CONFIG_MAP = "virtualcluster-quota"
 """In a tenant's ``kube-system``: what it uses of its quota. Written by the syncer."""
 STORAGE_CLASS_QUOTA_SUFFIX = ".storageclass.storage.k8s.io/"
@@ -152,6 +155,7 @@ class Condition(StrEnum):
     CONTROL_PLANE_READY = "ControlPlaneReady"
     BOOTSTRAPPED = "Bootstrapped"
     DNS_INSTALLED = "DNSInstalled"
+    DATASTORE_HAS_ROOM = "DatastoreHasRoom"
     SYNCING = "Syncing"
     """Written by the syncer: its session with this tenant runs."""
 

@@ -121,12 +121,17 @@ class Http2Transport:
 
     @asynccontextmanager
     async def stream(
-        self, target: str, headers: Mapping[str, str], timeout: float, silence: float | None = None
+        self,
+        target: str,
+        headers: Mapping[str, str],
+        timeout: float,
+        silence: float | None = None,
+        body: bytes = b"",
     ) -> AsyncIterator[Stream]:
         """See Transport."""
-        stream = await self._started(target, headers, timeout, silence)
+        stream = await self._started(target, headers, timeout, silence, body)
         if stream is None:
-            async with self._fallback.stream(target, headers, timeout, silence) as other:
+            async with self._fallback.stream(target, headers, timeout, silence, body) as other:
                 yield other
             return
         try:
@@ -135,7 +140,12 @@ class Http2Transport:
             stream.leave()
 
     async def _started(
-        self, target: str, headers: Mapping[str, str], timeout: float, silence: float | None
+        self,
+        target: str,
+        headers: Mapping[str, str],
+        timeout: float,
+        silence: float | None,
+        body: bytes,
     ) -> _Http2Stream | None:
         """None if the server does not speak HTTP/2."""
         deadline = asyncio.get_running_loop().time() + timeout
@@ -144,10 +154,11 @@ class Http2Transport:
             pool = self._current()
             if pool is None:
                 return None
-            block = pool.headers.block("GET", target, headers, 0)
+            method = "POST" if body else "GET"
+            block = pool.headers.block(method, target, headers, len(body))
             try:
                 connection = pool.with_room() or await self._connected(pool, deadline, timeout)
-                exchange = await _answered(connection, block, deadline, timeout)
+                exchange = await _answered(connection, block, body, deadline, timeout)
                 return _Http2Stream(connection, exchange, timeout, silence)
             except NotHttp2:
                 self._give_up_http2(pool)
@@ -209,10 +220,10 @@ class Http2Transport:
 
 
 async def _answered(
-    connection: Connection, block: bytes, deadline: float, timeout: float
+    connection: Connection, block: bytes, body: bytes, deadline: float, timeout: float
 ) -> Exchange:
     """Start a stream and wait for the headers of its answer."""
-    exchange = connection.streams.start(block, b"", streamed=True)
+    exchange = connection.streams.start(block, body, streamed=True)
     try:
         async with asyncio.timeout_at(deadline):
             while not exchange.status:

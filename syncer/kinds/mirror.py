@@ -86,6 +86,8 @@ class DownwardKind:
     is wanted, leaving alone what others added; None: nothing to do. Raises Recreate."""
     to_tenant: Callable[[Object, Object, Tenant], list[Write]] | None = None
     """``(super object, tenant object, tenant)`` → what must be written to the tenant's object."""
+    modest: Callable[[Object], Object] | None = None
+    """The wanted super object without what is only a wish; sent if the super cluster refuses that."""
     on_demand: bool = False
     """Goes down only while a pod of the tenant uses it; only its metadata is watched."""
     admitted: Callable[[Object, Offers], Object] | None = None

@@ -1,4 +1,8 @@
-"""Services: the same address on both sides; node ports and balancers come from the super cluster."""
+"""Services: the same address on both sides; node ports and balancers come from the super cluster.
+
+Node ports exist once for all tenants. The one that the tenant's Service has is asked for, and given
+unless somebody else has it: people and programs use a port as soon as their API server names it.
+"""
 
 import ipaddress
 from collections.abc import Sequence
@@ -22,8 +26,7 @@ from vcluster.api import Tenant
 SPEC_KEYS_ANNOTATION = f"{api.PREFIX}spec-keys"
 """Which fields of a mirror's spec came from the tenant; others were added in the super cluster."""
 HEADLESS = "None"
-# Node ports, the health check's among them, exist once for all tenants: the super cluster allocates.
-# External IPs are refused unless empty.
+# The health check's port is immutable, so each side keeps its own. External IPs are refused unless empty.
 NOT_SENT = ("externalIPs", "healthCheckNodePort")
 
 
@@ -43,7 +46,19 @@ def to_super(service: Object, tenant: Tenant) -> Object:
         **body(service),
         "spec": wanted_spec,
     }
-    return with_digest(wanted)
+    # Outside the digest: what the super cluster gave is written to the tenant's Service.
+    wanted = with_digest(wanted)
+    if ports and _has_node_ports(spec):
+        wanted["spec"] = wanted_spec | {"ports": ports}
+    return wanted
+
+
+def modest(wanted: Object) -> Object:
+    """The wanted Service with any node ports, for when those asked for are taken."""
+    spec: Object = wanted["spec"]
+    if not spec.get("ports"):
+        return wanted
+    return wanted | {"spec": spec | {"ports": [_without_node_port(port) for port in spec["ports"]]}}
 
 
 def patch(live: Object, wanted: Object) -> Object | None:
@@ -204,4 +219,6 @@ def _merged(own: Sequence[Object], theirs: Sequence[Object]) -> list[Object]:
     return list(by_type.values())
 
 
-SERVICE = DownwardKind(resource=SERVICES, to_super=to_super, patch=patch, to_tenant=to_tenant)
+SERVICE = DownwardKind(
+    resource=SERVICES, to_super=to_super, patch=patch, to_tenant=to_tenant, modest=modest
+)

@@ -57,10 +57,17 @@ class FencedTransport:
         return await self._transport.request(method, target, headers, body, timeout)
 
     def stream(
-        self, target: str, headers: Mapping[str, str], timeout: float, silence: float | None = None
+        self,
+        target: str,
+        headers: Mapping[str, str],
+        timeout: float,
+        silence: float | None = None,
+        body: bytes = b"",
     ) -> AbstractAsyncContextManager[Stream]:
         """See kube.transport.Transport."""
-        return self._transport.stream(target, headers, timeout, silence)
+        if body and not self._fence.is_open:
+            raise Unreachable("this syncer's Lease is not renewed: it writes nothing")
+        return self._transport.stream(target, headers, timeout, silence, body)
 
     async def close(self) -> None:
         """See kube.transport.Transport."""

@@ -189,7 +189,11 @@ class DownwardReconciler:
         if mirror_key.namespace:
             require_namespace(self._super, state, key.namespace)
         try:
-            answer = await self._super.client.create(resource, mirror_key, encode(wanted))
+            answer = await self._send(
+                kind,
+                wanted,
+                lambda obj: self._super.client.create(resource, mirror_key, encode(obj)),
+            )
         except AlreadyExists:
             live = await self._super.client.get(resource, mirror_key)
             mirrors = self._super.mirrors[resource.plural]
@@ -242,18 +246,34 @@ class DownwardReconciler:
             return
         else:
             live = decode_object(await self._super.client.get(resource, mirror_key))
+
+        async def send(obj: Object) -> bytes:
+            if (patch := kind.patch(live, obj)) is None:
+                return b""
+            # The UID makes the API server refuse to patch another object of the same name.
+            patch = patch | {"metadata": patch.get("metadata", {}) | {"uid": mirror.uid}}
+            return await self._super.client.patch(resource, mirror_key, Patch.MERGE, encode(patch))
+
         try:
-            patch = kind.patch(live, wanted)
+            answer = await self._send(kind, wanted, send)
         except Recreate:
             await self._delete(resource, mirror_key, mirror.uid)
             return
-        if patch is None:
+        if answer:
+            self._super.mirrors[resource.plural].put(answer)
+        else:
             mirror.written = mirror.version
-            return
-        # The UID makes the API server refuse to patch another object of the same name.
-        patch = patch | {"metadata": patch.get("metadata", {}) | {"uid": mirror.uid}}
-        answer = await self._super.client.patch(resource, mirror_key, Patch.MERGE, encode(patch))
-        self._super.mirrors[resource.plural].put(answer)
+
+    async def _send(
+        self, kind: DownwardKind, wanted: Object, send: Callable[[Object], Awaitable[bytes]]
+    ) -> bytes:
+        """Send the wanted object; without its wishes if they cannot be granted."""
+        try:
+            return await send(wanted)
+        except Invalid:
+            if kind.modest is None or (modest := kind.modest(wanted)) == wanted:
+                raise
+            return await send(modest)
 
     async def _unused(
         self, state: TenantState, kind: DownwardKind, key: ObjectKey, mirror: Entry | None

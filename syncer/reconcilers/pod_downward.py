@@ -98,17 +98,13 @@ class PodDownward:
         wanted: Object,
         candidate: Candidate | None,
     ) -> None:
-        # The members of a gang have all that they need before any of them goes down.
-        gang = candidate is not None and candidate.gang is not None
         try:
             require_namespace(self._super, state, key.namespace)
             await self._require_references(state, key, source.uid)
-            if candidate and not gang and not await self._admission.admit(state, key, candidate):
-                return
-            await tokens.provide(self._super, state, pod)
-            # Also again: what was granted before holds only as long as no other syncer grants.
+            # Last: what is granted is sent at once, and the members of a gang have all that they need.
             if candidate and not await self._admission.admit(state, key, candidate):
                 return
+            tokens.plan(state, pod)
             self._super.admission.sending(state.request(PODS.plural, key))
             answer = await self._super.client.create(PODS, mirror_key, encode(wanted))
         except AlreadyExists:
@@ -199,7 +195,10 @@ class PodDownward:
         if pod is None:
             return
         state.usage.record(key, references(pod))
-        await tokens.provide(self._super, state, pod)  # usually there: no call then
+        if source.node:
+            await tokens.provide(self._super, state, pod)  # usually there: no call then
+        else:
+            tokens.plan(state, pod)
         if source.gated:
             await self._changes.readiness(mirror_key, pod)
         try:

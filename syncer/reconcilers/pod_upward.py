@@ -11,6 +11,7 @@ from kube.resources import NODES, PODS
 from syncer.entries import SuperPod, TenantPod
 from syncer.kinds import pod_status
 from syncer.kinds.pod_status import SuperPodView
+from syncer.reconcilers import tokens
 from syncer.reconcilers.published import PublishedReconciler
 from syncer.super_state import SuperState
 from syncer.tenant_state import TenantState
@@ -58,6 +59,8 @@ class PodUpward:
         mirror, view = found
         if mirror.node and not source.node and not source.deleting:
             await self._bind(state, key, source, mirror.node)
+        if source.node and not source.deleting:
+            await tokens.provide_planned(self._super, state, key, source.uid)
         if (source.scheduled or not mirror.node) and pod_status.says_only_scheduled(view.status):
             mirror.reported = mirror.status  # the tenant's API server itself has said so
         if mirror.status != mirror.reported and not (

@@ -101,6 +101,33 @@ def _parts(state: TenantState, pod: Object) -> Mapping[str, Obtain]:
     return found
 
 
+def plan(state: TenantState, pod: Object) -> None:
+    """Remember what the pod needs until it is bound: only then do its tokens name its node."""
+    metadata, spec = pod["metadata"], pod["spec"]
+    key = ObjectKey(metadata["namespace"], metadata["name"])
+    if not _parts(state, pod):
+        state.unissued.pop(key, None)
+        return
+    state.unissued[key] = {
+        "metadata": {field: metadata[field] for field in ("namespace", "name", "uid")},
+        "spec": {
+            "serviceAccountName": spec.get("serviceAccountName", "default"),
+            "volumes": [item for item in spec["volumes"] if "projected" in item],
+        },
+    }
+
+
+async def provide_planned(
+    super_state: SuperState, state: TenantState, key: ObjectKey, uid: str
+) -> None:
+    """The pod is bound: make what was planned, before its node asks for it."""
+    pod = state.unissued.get(key)
+    if pod is not None and pod["metadata"]["uid"] == uid:
+        await provide(super_state, state, pod)
+        if state.unissued.get(key) is pod:
+            del state.unissued[key]
+
+
 async def provide(super_state: SuperState, state: TenantState, pod: Object) -> None:
     """Make the super Secrets that the pod's volumes name, if they are not there."""
     namespace = api.super_namespace(state.tenant.key, pod["metadata"]["namespace"])

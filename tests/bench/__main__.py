@@ -8,8 +8,9 @@ from time import perf_counter
 import msgspec
 
 from kube.errors import ApiError, Unreachable
-from tests.bench import machine, report
+from tests.bench import machine, node, report
 from tests.bench.figures import flatten
+from tests.bench.node import RealNode
 from tests.bench.options import FULL, Options, parse
 from tests.bench.run import Bench
 from tests.bench.system import BenchError, System
@@ -39,11 +40,13 @@ def main() -> int:
 def _run(options: Options, say: Callable[[str], None]) -> None:
     where = machine.describe()
     system = System(options.directory)
+    real_node = _real_node(system, options, say)
     say(f"starting the system in {options.directory}")
-    with system.held(options.keep):
+    with system.held(options.keep, "--pod-start-delay", "0"):
         say("the system is up")
         findings = asyncio.run(Bench(system, options, say).run())
         say("stopping the system")
+    findings.real_node = real_node
     figures = where | flatten(findings, options)
     RESULT.parent.mkdir(parents=True, exist_ok=True)
     RESULT.write_bytes(msgspec.json.format(msgspec.json.encode(figures), indent=2) + b"\n")
@@ -56,6 +59,15 @@ def _run(options: Options, say: Callable[[str], None]) -> None:
         print(f", {DOCUMENT.relative_to(machine.ROOT)} too")
     else:
         print("; a smaller run does not change the document")
+
+
+def _real_node(system: System, options: Options, say: Callable[[str], None]) -> RealNode:
+    if reason := node.possible(system):
+        say(f"no real node: {reason}")
+        return RealNode(skipped=reason)
+    say("starting a system with a real node")
+    with system.held(False, *node.UP):
+        return asyncio.run(node.run(system, options, say))
 
 
 def _is_complete(options: Options) -> bool:

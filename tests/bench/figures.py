@@ -3,11 +3,15 @@
 import math
 from statistics import mean, median
 
+from tests.bench.node import RealNode
 from tests.bench.options import Options
-from tests.bench.percentiles import p50, p99
+from tests.bench.percentiles import p50, p99, percentile
 from tests.bench.phases import Result, median_rate
 from tests.bench.processes import GENERATOR, SYNCER, Usages, anonymous_mib, rss_mib
 from tests.bench.run import Findings
+
+ALLOWED_LATENCY = 1.3
+"""Times the direct one; what is more is reported as added."""
 
 Figures = dict[str, float | int | str | bool | None]
 
@@ -20,6 +24,7 @@ def flatten(findings: Findings, options: Options) -> Figures:
         **_memory(findings),
         **_calls(findings, options),
         **_neighbour(findings),
+        **_real_node(findings.real_node),
         "tenant_ready_s": median(findings.tenant_ready),
         "tenant_ready_max_s": max(findings.tenant_ready),
         "stuck_terminating": sum(result.stuck for result in _through_tenants(findings)),
@@ -143,6 +148,30 @@ def _neighbour(found: Findings) -> Figures:
         "hung_waiting_pods": found.hung.waiting,
         "hung_recovery_s": found.hung.recovery_seconds,
         "hung_lost_pods": found.hung.lost,
+    }
+
+
+def _real_node(found: RealNode) -> Figures:
+    """None throughout if there was none."""
+    figures: Figures = {"real_node_skipped": found.skipped}
+    for name, pairs in (("first_log_byte", found.first_log_byte), ("exec", found.execute)):
+        direct, tenant = p50(pairs.direct) * 1000, p50(pairs.tenant) * 1000
+        figures[f"{name}_direct_p50_ms"] = direct
+        figures[f"{name}_tenant_p50_ms"] = tenant
+        figures[f"{name}_direct_p90_ms"] = percentile(pairs.direct, 0.9) * 1000
+        figures[f"{name}_tenant_p90_ms"] = percentile(pairs.tenant, 0.9) * 1000
+        figures[f"{name}_added_ms"] = tenant - ALLOWED_LATENCY * direct
+    log_direct, log_tenant = p50(found.log_rate.direct), p50(found.log_rate.tenant)
+    direct, tenant = p50(found.start.direct), p50(found.start.tenant)
+    return figures | {
+        "log_direct_mb_per_s": log_direct / 1e6,
+        "log_tenant_mb_per_s": log_tenant / 1e6,
+        "log_ratio": log_tenant / log_direct,
+        "log_agent_mb_per_cpu_s": found.agent_rate / 1e6 or math.nan,
+        "log_kubelet_mb_per_cpu_s": found.kubelet_rate / 1e6 or math.nan,
+        "real_direct_create_to_running_p50_s": direct,
+        "real_create_to_running_p50_s": tenant,
+        "real_create_to_running_ratio": tenant / direct,
     }
 
 

@@ -23,6 +23,8 @@ class Target:
     client: Client
     watch: PodWatch
     namespace: str
+    image: str = "pause:3.10"
+    """On simulated nodes a name like any other."""
 
 
 @dataclass(slots=True)
@@ -51,7 +53,7 @@ class Pod:
 
     async def create(self) -> None:
         """Ask for it once; the time is taken just before."""
-        body = pod_body(self.target.namespace, self.name)
+        body = pod_body(self.target.namespace, self.name, self.target.image)
         self.moments.sent = perf_counter()
         try:
             answer = await self.target.client.create(PODS, self.key, body)
@@ -69,14 +71,14 @@ class Pod:
             self.error = str(error)
 
 
-def pod_body(namespace: str, name: str) -> bytes:
+def pod_body(namespace: str, name: str, image: str) -> bytes:
     """The same tiny pod for every load, with the default service account and its token."""
     return encode(
         {
             "apiVersion": "v1",
             "kind": "Pod",
             "metadata": {"name": name, "namespace": namespace, "labels": {"app": "bench"}},
-            "spec": {"containers": [{"name": "main", "image": "pause:3.10"}]},
+            "spec": {"containers": [{"name": "main", "image": image}]},
         }
     )
 

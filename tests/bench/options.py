@@ -21,6 +21,14 @@ class Options:
     hung_seconds: float = 60.0
     """How long the hung tenant's API server stands still."""
     memory_pods: int = 2000
+    requests: int = 100
+    """On the real node, each way: logs of one line,"""
+    commands: int = 30
+    """commands executed,"""
+    logs: int = 15
+    """whole logs read,"""
+    starts: int = 10
+    """and pods started."""
     quick: bool = False
     directory: Path = DEFAULT_DIRECTORY
     keep: bool = False
@@ -45,7 +53,17 @@ class Options:
 
 FULL = Options()
 QUICK = Options(
-    pods=60, tenants=2, rounds=1, paced_seconds=6, hung_seconds=15, memory_pods=200, quick=True
+    pods=60,
+    tenants=2,
+    rounds=1,
+    paced_seconds=6,
+    hung_seconds=15,
+    memory_pods=200,
+    requests=20,
+    commands=5,
+    logs=3,
+    starts=2,
+    quick=True,
 )
 
 

@@ -92,6 +92,7 @@ def _origin(figures: Figures, command: str) -> str:
         f"{number(figures['others_cores'])} cores meanwhile. "
         f"Not running {figures['not_running']}, refused {figures['refused']}, "
         f"restarted during the loads: {figures['restarted'] or 'none'}."
+        + (f" No real node: {reason}." if (reason := figures.get("real_node_skipped")) else "")
     )
 
 

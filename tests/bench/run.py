@@ -9,6 +9,7 @@ from tests.bench import audit, hung, load, memory, watching
 from tests.bench.hung import Hung
 from tests.bench.load import Pod, Target
 from tests.bench.memory import Memory
+from tests.bench.node import RealNode
 from tests.bench.options import Options
 from tests.bench.phases import Result, measured
 from tests.bench.system import System, Tenant, create_namespace
@@ -40,6 +41,8 @@ class Findings:
     up: list[float] = field(default_factory=list)
     """Seconds that the syncer adds, by pod of the paced load."""
     hung: Hung | None = None
+    real_node: RealNode = field(default_factory=RealNode)
+    """On another system, before."""
 
 
 class Bench:

@@ -61,15 +61,17 @@ class System:
         self.state = State(self._directory / "system")
 
     @contextmanager
-    def held(self, keep: bool) -> Iterator[None]:
+    def held(self, keep: bool, *up: str) -> Iterator[None]:
         """The system is up inside this block; what an earlier, killed run left goes first.
+
+        ``up``: options of ``vc up``.
 
         Raises BenchError if another run holds the folder, or if it is not the bench's.
         """
         lock = self._lock()
         try:
             self._vc("down", "--purge")
-            self._vc("up", "--pod-start-delay", "0")
+            self._vc("up", *up)
             yield
         finally:
             if not keep:

@@ -34,7 +34,9 @@ def main() -> int:
     try:
         clusters.bring_up(system)
         pause = options.state_dir / "real-nodes" / "images" / "pause"
-        clusters.load(system, images.build(built / "agnhost", pause, options.programs / "images"))
+        folder = options.programs / "images"
+        archives = images.build(built / "agnhost", programs.sources(), pause, folder)
+        clusters.load(system, archives)
         for side in SIDES:
             if options.side in (side, "both"):
                 prepare = clusters.prepare_super if side == "super" else clusters.prepare_tenant

@@ -36,10 +36,11 @@ def prepare_super(system: LocalSystem) -> Cluster:
     nodes = cluster.items("nodes")
     gateway = _gateway(nodes[0])
     endpoints = {"address": gateway, "port": int(port.rpartition(":")[2])}
-    for template, values in (
+    templates: Sequence[tuple[str, Mapping[str, object]]] = (
         ("kubernetes-endpoints", endpoints),
         ("dns", {"key": "no-tenant", "address": CLUSTER_DNS, "image": api.DNS_IMAGE}),
-    ):
+    )
+    for template, values in templates:
         cluster.kubectl("apply", "-f", "-", stdin=_render(template, values))
     _await_dns(cluster)
     return cluster

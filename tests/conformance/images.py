@@ -38,6 +38,7 @@ ACCOUNTS = {
         "group-defined-in-image:x:50000:user-defined-in-image\n"
     ),
 }
+PORTER = ("localhost.crt", "localhost.key")
 PAGE = "<html><body><h1>Welcome to nginx!</h1></body></html>\n"
 
 
@@ -49,78 +50,100 @@ def install() -> None:
         subprocess.run([*command, *missing], check=True)
 
 
-def build(agnhost: Path, pause: Path, folder: Path) -> list[Path]:
-    """Write the archives into ``folder``; what was written before is replaced."""
+def build(agnhost: Path, sources: Path, pause: Path, folder: Path) -> list[Path]:
+    """Write the archives into ``folder``; what was written before is replaced.
+
+    ``sources``: where Kubernetes' sources are, for a certificate that agnhost serves.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    busybox = shutil.which("busybox")
-    assert busybox is not None
-    wanted = _images(agnhost, pause, Path(busybox), folder)
+    make = _Maker(agnhost, sources / "test" / "images" / "agnhost", folder)
     archives = []
-    for image in wanted:
+    for image in _images(make, pause):
         archive = folder / (image.name.rpartition("/")[2].replace(":", "-") + ".tar")
         image_archive.write(image, archive, platform.machine())
         archives.append(archive)
     return archives
 
 
-def _images(agnhost: Path, pause: Path, busybox: Path, folder: Path) -> list[Image]:
-    # busybox's own shell prefers its applets to programs, and drops variables with a "-" in their name.
-    posix = ((_program("bash"), "/bin/sh"),)
-    tools = (*posix, *((_program(name), f"/usr/bin/{name}") for name in PROGRAMS))
-    accounts = tuple(
-        (_text(folder / name, text), f"/etc/{name}") for name, text in ACCOUNTS.items()
-    )
-    uploads = (_text(folder / "keep", ""), "/uploads/.keep")
-    server = (*tools, *accounts, uploads, (agnhost, "/agnhost"))
+class _Maker:
+    """Each kind of image, of the programs of this machine."""
 
-    def serving(name: str, picture: str) -> Image:
-        data = _text(folder / f"{picture}.json", f'{{"image": "{picture}.jpg"}}\n')
-        files = ((agnhost, "/agnhost"), (data, "/data.json"))
-        return Image(
-            name,
-            files=files,
-            busybox=busybox,
-            entrypoint=("/agnhost",),
-            command=("test-webserver",),
-        )
+    def __init__(self, agnhost: Path, sources: Path, folder: Path) -> None:
+        self._agnhost = (agnhost, "/agnhost")
+        self._folder = folder
+        self._busybox = _program("busybox")
+        # busybox's own shell prefers its applets to programs, and drops variables with a "-" in their name.
+        self._shell = (_program("bash"), "/bin/sh")
+        programs = ((_program(name), f"/usr/bin/{name}") for name in PROGRAMS)
+        self._tools = (self._shell, *programs)
+        accounts = ((_text(folder / name, text), f"/etc/{name}") for name, text in ACCOUNTS.items())
+        pair = ((sources / "porter" / name, f"/{name}") for name in PORTER)
+        uploads = (_text(folder / "keep", ""), "/uploads/.keep")
+        self._server = (*self._tools, *accounts, uploads, *pair, self._agnhost)
 
-    def pages(name: str) -> Image:
-        page = _text(folder / "index.html", PAGE)
+    def agnhost(self, name: str) -> Image:
+        """The program that most tests run, twice: some want another entry point."""
+        files = (*self._server, (self._agnhost[0], "/agnhost-2"))
+        return self._image(name, files, entrypoint=("/agnhost",), command=("pause",))
+
+    def serving(self, name: str, picture: str) -> Image:
+        """A server that says which picture it has."""
+        data = _text(self._folder / f"{picture}.json", f'{{"image": "{picture}.jpg"}}\n')
+        files = (self._agnhost, (data, "/data.json"))
+        return self._image(name, files, entrypoint=("/agnhost",), command=("test-webserver",))
+
+    def pages(self, name: str) -> Image:
+        """A web server with one page, where nginx has it."""
         directory = "/usr/share/nginx/html"
+        page = (_text(self._folder / "index.html", PAGE), f"{directory}/index.html")
+        return self._image(name, (page,), command=("httpd", "-f", "-p", "80", "-h", directory))
+
+    def shell(self, name: str, user: str = "") -> Image:
+        """busybox and a shell."""
+        return self._image(name, (self._shell,), command=("sh",), user=user)
+
+    def tools(self, name: str) -> Image:
+        """The same with programs that ask name servers and more."""
+        return self._image(name, self._tools, command=("sh",))
+
+    def _image(
+        self,
+        name: str,
+        files: tuple[tuple[Path, str], ...],
+        *,
+        command: tuple[str, ...],
+        entrypoint: tuple[str, ...] = (),
+        user: str = "",
+    ) -> Image:
         return Image(
-            name,
-            files=((page, f"{directory}/index.html"),),
-            busybox=busybox,
-            command=("httpd", "-f", "-p", "80", "-h", directory),
+            f"{E2E}/{name}",
+            files=files,
+            busybox=self._busybox,
+            entrypoint=entrypoint,
+            command=command,
+            user=user,
         )
 
-    def shell(name: str, user: str = "") -> Image:
-        return Image(name, files=posix, busybox=busybox, command=("sh",), user=user)
 
-    def agnhosts(name: str) -> Image:
-        files = (*server, (agnhost, "/agnhost-2"))
-        return Image(
-            name, files=files, busybox=busybox, entrypoint=("/agnhost",), command=("pause",)
-        )
-
+def _images(make: _Maker, pause: Path) -> list[Image]:
     return [
-        agnhosts(f"{E2E}/agnhost:2.66.1"),
-        agnhosts(f"{E2E}/agnhost:2.55"),
-        shell(f"{E2E}/busybox:1.37.0-2"),
-        shell(f"{E2E}/nonroot:1.5", user="1234"),
-        shell(f"{E2E}/ipc-utils:1.4"),
-        Image(f"{E2E}/glibc-dns-testing:2.1.1", files=tools, busybox=busybox, command=("sh",)),
-        pages(f"{E2E}/nginx:1.27.0-2"),
-        pages(f"{E2E}/nginx:1.28.0-2"),
-        serving(f"{E2E}/kitten:1.8", "kitten"),
-        serving(f"{E2E}/nautilus:1.8", "nautilus"),
+        make.agnhost("agnhost:2.66.1"),
+        make.agnhost("agnhost:2.55"),
+        make.shell("busybox:1.37.0-2"),
+        make.shell("nonroot:1.5", user="1234"),
+        make.shell("ipc-utils:1.4"),
+        make.tools("glibc-dns-testing:2.1.1"),
+        make.pages("nginx:1.27.0-2"),
+        make.pages("nginx:1.28.0-2"),
+        make.serving("kitten:1.8", "kitten"),
+        make.serving("nautilus:1.8", "nautilus"),
         Image("registry.k8s.io/pause:3.10.2", files=((pause, "/pause"),), entrypoint=("/pause",)),
     ]
 
 
 def _program(name: str) -> Path:
     found = shutil.which(name)
-    assert found is not None, f"{name} is missing: install the package {PROGRAMS[name]}"
+    assert found is not None, f"the program {name} is missing"
     return Path(found).resolve()
 
 

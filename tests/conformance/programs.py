@@ -37,6 +37,16 @@ def build(folder: Path) -> None:
         )
 
 
-def _go(*arguments: str) -> None:
+def sources() -> Path:
+    """Where Go keeps the sources of Kubernetes."""
+    return Path(_go("list", "-m", "-f", "{{.Dir}}", "k8s.io/kubernetes").strip())
+
+
+def _go(*arguments: str) -> str:
     own = {"GOWORK": "off", "GOFLAGS": "-mod=readonly -buildvcs=false"}
-    subprocess.run(["go", *arguments], cwd=MODULE, env=os.environ | own, check=True)
+    command = ["go", *arguments]
+    environment = os.environ | own
+    done = subprocess.run(
+        command, cwd=MODULE, env=environment, check=True, stdout=subprocess.PIPE, text=True
+    )
+    return done.stdout

@@ -7,6 +7,9 @@ from enum import StrEnum
 from pathlib import Path
 from xml.etree import ElementTree
 
+CUT_SHORT = ("timedout", "interrupted", "aborted")
+"""The run came to its end, which says nothing of the test that was under way."""
+
 
 class Outcome(StrEnum):
     """What became of a test."""
@@ -76,9 +79,12 @@ def results(report: Path) -> Mapping[str, Result]:
 
 def _result(case: ElementTree.Element) -> Result | None:
     seconds = float(case.get("time", "0"))
+    if case.get("status") in CUT_SHORT:
+        return None
     for tag in ("failure", "error"):
         if (element := case.find(tag)) is not None:
-            return Result(Outcome.FAILED, seconds, element.get("message", "").strip())
+            said = (element.get("message") or element.text or "").strip()
+            return Result(Outcome.FAILED, seconds, said.removeprefix("[FAILED] "))
     if (element := case.find("skipped")) is not None:
         message = element.get("message", "")
         # What the focus leaves out is written too, with no word of its own.

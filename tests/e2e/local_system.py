@@ -5,8 +5,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,6 +32,8 @@ class Cluster:
 
     kubectl_program: Path
     kubeconfig: Path
+    variables: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    """More of kubectl's environment."""
 
     def run(self, *args: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Run kubectl to its end, however it ends."""
@@ -43,6 +45,29 @@ class Cluster:
             text=True,
             check=False,
             timeout=120,
+        )
+
+    def pipe(self, *args: str, stdin: bytes) -> bytes:
+        """What kubectl writes when it has read ``stdin`` to its end; AssertionError if it fails."""
+        done = subprocess.run(
+            [str(self.kubectl_program), *args],
+            input=stdin,
+            env=self._environment,
+            capture_output=True,
+            check=False,
+            timeout=120,
+        )
+        assert done.returncode == 0, f"kubectl {' '.join(args)}: {done.stderr.decode()}"
+        return done.stdout
+
+    def at_terminal(self, descriptor: int, *args: str) -> subprocess.Popen[bytes]:
+        """Start kubectl at a terminal; the caller ends it."""
+        return subprocess.Popen(
+            [str(self.kubectl_program), *args],
+            env=self._environment,
+            stdin=descriptor,
+            stdout=descriptor,
+            stderr=descriptor,
         )
 
     def start(self, *args: str) -> subprocess.Popen[str]:
@@ -57,7 +82,8 @@ class Cluster:
 
     @property
     def _environment(self) -> dict[str, str]:
-        return {"KUBECONFIG": str(self.kubeconfig), "PATH": os.environ["PATH"], "HOME": "/"}
+        own = {"KUBECONFIG": str(self.kubeconfig), "PATH": os.environ["PATH"], "HOME": "/"}
+        return own | dict(self.variables)
 
     def kubectl(self, *args: str, stdin: str = "", check: bool = True) -> str:
         """What kubectl prints; AssertionError with its message if it fails and ``check``."""

@@ -50,12 +50,12 @@ def created(tenant: TenantCluster, value: str) -> str:
 @pytest.mark.parametrize("way", ["service", "name", "address"])
 def test_a_validating_webhook(hook: TenantCluster, way: str) -> None:
     address = (hook.get("service", "hook") or {})["spec"]["clusterIP"]
-    client: Object = {
+    clients: dict[str, Object] = {
         "service": {"service": SERVICE | {"path": "/validate"}},
         "name": {"url": "https://hook.default.svc/validate"},
         "address": {"url": f"https://{address}/validate"},
-    }[way]
-    hook.apply(hooks.webhook("ValidatingWebhookConfiguration", **client))
+    }
+    hook.apply(hooks.webhook("ValidatingWebhookConfiguration", **clients[way]))
     wait_for("it is asked", lambda: "the hook says no" in created(hook, BAD))
     assert "forbidden" not in created(hook, GOOD)
     hook.kubectl("delete", "validatingwebhookconfiguration", "hook")

@@ -4,8 +4,10 @@ All pods start together; each test then waits for what its own comes to.
 """
 
 import json
+import subprocess
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from functools import partial
 
 import pytest
 
@@ -17,6 +19,17 @@ from vcluster.local.real_nodes.images import BUSYBOX
 FOR_EVER = "exec sleep 100000"
 LIMIT = "/sys/fs/cgroup/memory/memory.limit_in_bytes"
 GRACE = 4
+WATCH = (
+    "get",
+    "pods",
+    "-l",
+    "ends",
+    "-o",
+    "json",
+    "-w",
+    "--output-watch-events",
+    "--request-timeout=90s",
+)
 
 
 def asked(script: str, **fields: int) -> Object:
@@ -31,9 +44,8 @@ def of_main(pod: Object, **fields: object) -> Object:
     return pod
 
 
-def pods() -> list[Object]:
-    """One for each fate."""
-    alive = "touch /tmp/alive; sleep 2; rm /tmp/alive; exec sleep 100000"
+def in_order() -> Object:
+    """A pod with an init container, a sidecar and a main container that tells what they did."""
     first = {"name": "first", "image": BUSYBOX, "command": ["sh", "-c", "echo one > /work/order"]}
     beside = first | {
         "name": "beside",
@@ -49,6 +61,11 @@ def pods() -> list[Object]:
         volumes=[{"name": "work", "emptyDir": {}}],
         initContainers=[item | {"volumeMounts": mounts} for item in (first, beside)],
     )
+    return of_main(orderly, volumeMounts=mounts)
+
+
+def ending() -> list[Object]:
+    """A pod that ends when it is asked to, after its hook; and one that does not."""
     stubborn = container_pod("stubborn", f"trap '' TERM; {FOR_EVER}")
     polite = container_pod("polite", "trap 'exit 0' TERM; while :; do sleep 0.1; done")
     stubborn["spec"]["terminationGracePeriodSeconds"] = GRACE
@@ -57,6 +74,12 @@ def pods() -> list[Object]:
     greets = {"exec": {"command": ["sh", "-c", "echo hello > /tmp/hello"]}}
     for pod in (stubborn, polite):
         pod["metadata"]["labels"]["ends"] = "yes"
+    return [of_main(polite, lifecycle={"postStart": greets, "preStop": slow}), stubborn]
+
+
+def pods() -> list[Object]:
+    """One for each fate."""
+    alive = "touch /tmp/alive; sleep 2; rm /tmp/alive; exec sleep 100000"
     small = {"limits": {"cpu": "100m", "memory": "32Mi"}}
     return [
         container_pod("fails", "exit 7", restartPolicy="Never"),
@@ -70,9 +93,8 @@ def pods() -> list[Object]:
             startupProbe=asked("[ -e /tmp/up ]", failureThreshold=60),
             livenessProbe=asked("[ -e /tmp/up ]"),
         ),
-        of_main(orderly, volumeMounts=mounts),
-        of_main(polite, lifecycle={"postStart": greets, "preStop": slow}),
-        stubborn,
+        in_order(),
+        *ending(),
         of_main(container_pod("resized", FOR_EVER), resources=small | {"requests": {"cpu": "50m"}}),
         web_pod("shop", ""),
         service("shop", ports=[{"port": 80, "targetPort": 8080}]),
@@ -139,7 +161,10 @@ def test_a_crash_loop_is_counted_and_explained(tenant: TenantCluster) -> None:
     assert "restarting failed container=main pod=crashes_default(" in waiting["message"]
     uid = (tenant.get("pod", "crashes") or {})["metadata"]["uid"]
     assert uid in waiting["message"], "the tenant's UID"
-    assert "once more" in tenant.kubectl("logs", "crashes", "--previous")
+    wait_for(  # there is none at the moment in which the kubelet makes the next container
+        "the log of its predecessor is there",
+        lambda: "once more" in tenant.kubectl("logs", "crashes", "--previous", check=False),
+    )
     said = wait_for("the Event is there", lambda: reasons(tenant, "crashes").get("BackOff"))
     assert f"crashes_default({uid})" in said
 
@@ -161,11 +186,10 @@ def test_a_missing_image_is_told(tenant: TenantCluster) -> None:
 
 def test_a_failed_liveness_probe_restarts(tenant: TenantCluster) -> None:
     wait_for("it restarts", lambda: main_container(tenant, "sick").get("restartCount"), 90)
-    found = wait_for(
-        "both Events are there", lambda: (lambda r: r if {"Unhealthy", "Killing"} <= r.keys() else None)(
-            reasons(tenant, "sick"))
-    )  # fmt: skip
-    assert found["Unhealthy"].startswith("Liveness probe failed")
+    wait_for(
+        "both Events are there", lambda: {"Unhealthy", "Killing"} <= reasons(tenant, "sick").keys()
+    )
+    assert reasons(tenant, "sick")["Unhealthy"].startswith("Liveness probe failed")
 
 
 def test_a_startup_probe_holds_the_others_back(tenant: TenantCluster) -> None:
@@ -205,42 +229,40 @@ def test_init_containers_come_first_and_sidecars_go_last(tenant: TenantCluster) 
 
 def test_a_container_has_its_time_to_end(tenant: TenantCluster) -> None:
     for name in ("polite", "stubborn"):
-        wait_for(f"{name} runs", lambda name=name: is_ready(tenant, name))
+        wait_for(f"{name} runs", partial(is_ready, tenant, name))
     assert tenant.kubectl("exec", "polite", "--", "cat", "/tmp/hello") == "hello\n"
-    arguments = ("get", "pods", "-l", "ends", "-w", "--output-watch-events", "-o", "json")
-    watch = tenant.start(*arguments)
-    try:
-        tenant.kubectl("delete", "pod", "polite", "stubborn")
-    finally:
-        watch.terminate()
-        said = watch.communicate()[0]
+    watch = tenant.start(*WATCH)
     asked_at: dict[str, datetime] = {}
-    last = {}
-    for event in documents(said):
-        metadata = event["object"]["metadata"]
-        if "deletionTimestamp" in metadata:
-            grace = timedelta(seconds=metadata["deletionGracePeriodSeconds"])
-            by = datetime.fromisoformat(metadata["deletionTimestamp"])
-            asked_at.setdefault(metadata["name"], by - grace)
-            last[metadata["name"]] = event
+    last: dict[str, Object] = {}
+    try:
+        tenant.kubectl("delete", "pod", "polite", "stubborn", "--wait=false")
+        for event in events(watch):
+            metadata = event["object"]["metadata"]
+            if "deletionTimestamp" in metadata:
+                grace = timedelta(seconds=metadata["deletionGracePeriodSeconds"])
+                by = datetime.fromisoformat(metadata["deletionTimestamp"])
+                asked_at.setdefault(metadata["name"], by - grace)
+            if event["type"] == "DELETED":
+                last[metadata["name"]] = event["object"]
+            if len(last) == 2:
+                break
+    finally:
+        watch.kill()
+        watch.communicate()
     for name, code, seconds in (("polite", 0, 2), ("stubborn", 137, GRACE)):
-        assert last[name]["type"] == "DELETED"
-        [status] = last[name]["object"]["status"]["containerStatuses"]
+        [status] = last[name]["status"]["containerStatuses"]
         ended = status["state"]["terminated"]
         assert ended["exitCode"] == code
         lasted = (datetime.fromisoformat(ended["finishedAt"]) - asked_at[name]).total_seconds()
         assert seconds - 1 <= lasted <= seconds + 5, f"{name} lasted {lasted} s"  # whole seconds
 
 
-def documents(text: str) -> Iterator[Object]:
-    """The JSON documents of a text that may end within one."""
-    decoder, place = json.JSONDecoder(), 0
-    while (place := text.find("{", place)) >= 0:
-        try:
-            found, place = decoder.raw_decode(text, place)
-        except json.JSONDecodeError:
-            return
-        yield found
+def events(process: subprocess.Popen[str]) -> Iterator[Object]:
+    """The events that kubectl prints, one a line, as they come, until it ends."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("{"):
+            yield json.loads(line)
 
 
 def test_a_container_grows_and_shrinks_where_it_runs(tenant: TenantCluster) -> None:
@@ -251,7 +273,7 @@ def test_a_container_grows_and_shrinks_where_it_runs(tenant: TenantCluster) -> N
         tenant.kubectl("patch", "pod", "resized", "--subresource=resize", "-p", json.dumps(change))
         wanted = str(int(memory.removesuffix("Mi")) * 2**20)
         wait_for(f"it has {memory}", reads(tenant, "resized", LIMIT, wanted))
-        wait_for("it is told", lambda cpu=cpu: limits(tenant, "resized").get("cpu") == cpu)
+        wait_for("it is told", partial(has_cpu, tenant, cpu))
     assert main_container(tenant, "resized")["restartCount"] == 0
 
 
@@ -260,10 +282,10 @@ def reads(tenant: TenantCluster, name: str, path: str, wanted: str) -> Callable[
     return lambda: tenant.kubectl("exec", name, "--", "cat", path).strip() == wanted
 
 
-def limits(tenant: TenantCluster, name: str) -> dict[str, str]:
-    """The limits that the kubelet says the container has."""
-    found: dict[str, str] = main_container(tenant, name).get("resources", {}).get("limits", {})
-    return found
+def has_cpu(tenant: TenantCluster, cpu: str) -> bool:
+    """Whether the kubelet says that the resized container has this limit."""
+    resources: Object = main_container(tenant, "resized").get("resources", {})
+    return bool(resources.get("limits", {}).get("cpu") == cpu)
 
 
 def test_a_debug_container_sees_its_target(tenant: TenantCluster) -> None:

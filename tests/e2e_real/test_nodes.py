@@ -4,6 +4,7 @@ What takes a minute begins first, and is waited for last.
 """
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -86,14 +87,8 @@ def running(tenant: TenantCluster, name: str) -> dict[str, str]:
 def test_a_drained_node_is_left_as_the_tenants_budget_allows(
     local: LocalSystem, third: TenantCluster
 ) -> None:
-    budget = {
-        "apiVersion": "policy/v1",
-        "kind": "PodDisruptionBudget",
-        "metadata": {"name": "guarded"},
-        "spec": {"minAvailable": 2, "selector": {"matchLabels": {"app": "guarded"}}},
-    }
     local.super.kubectl("cordon", "real-0")
-    third.apply(replicas("guarded", 2), budget)
+    third.apply(replicas("guarded", 2), budget(2))
     wait_for("both run", lambda: len(running(third, "guarded")) == 2, 90)
     before = running(third, "guarded")
     assert set(before.values()) == {"real-1"}
@@ -104,10 +99,13 @@ def test_a_drained_node_is_left_as_the_tenants_budget_allows(
     assert "Cannot evict pod as it would violate the pod's disruption budget" in said
     assert running(third, "guarded") == before
     wait_for("the tenant sees it", lambda: is_cordoned(third, "real-1"))
-    budget["spec"]["minAvailable"] = 1
-    third.apply(budget)
+    third.apply(budget(1))
     wait_for("the new budget is known below", lambda: allowed(local, third) == 1)
-    watch = third.start("get", "pods", "-l", "app=guarded", "-w", "-o", "yaml")
+    watch = third.start(
+        "get", "pods", "-l", "app=guarded", "-o", "json", "-w", "--output-watch-events"
+    )
+    assert watch.stdout is not None
+    told = "".join(watch.stdout.readline() for _ in before)  # it watches
     try:
         local.super.kubectl(*drain, "--timeout=90s")
         wait_for(
@@ -115,17 +113,32 @@ def test_a_drained_node_is_left_as_the_tenants_budget_allows(
             lambda: list(running(third, "guarded").values()) == ["real-0", "real-0"],
         )
     finally:
-        told = ended(watch)
+        told += ended(watch)
         local.super.kubectl("uncordon", "real-1")
-    evicted = {
+    assert evicted(told) == set(before), "as on a real cluster"
+    third.kubectl("delete", "deployment,pdb", "guarded")
+
+
+def budget(pods: int) -> Object:
+    """So many of the deployment's pods must stay."""
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {"name": "guarded"},
+        "spec": {"minAvailable": pods, "selector": {"matchLabels": {"app": "guarded"}}},
+    }
+
+
+def evicted(told: str) -> set[str]:
+    """The pods of which a watch, an event a line, has told that they were evicted."""
+    seen = [json.loads(line)["object"] for line in told.splitlines(True) if line.endswith("}\n")]
+    return {
         found["metadata"]["name"]
-        for found in yaml.load_all(told, yaml.CSafeLoader)
+        for found in seen
         for condition in found["status"].get("conditions") or ()
         if (condition["type"], condition["status"]) == ("DisruptionTarget", "True")
         and condition["reason"] == "EvictionByEvictionAPI"
     }
-    assert evicted == set(before), "as on a real cluster"
-    third.kubectl("delete", "deployment,pdb", "guarded")
 
 
 def is_cordoned(cluster: Cluster, node: str) -> bool:
@@ -145,20 +158,6 @@ def ended(process: subprocess.Popen[str]) -> str:
     """All that a process has said, once it is ended."""
     process.terminate()
     return process.communicate()[0]
-
-
-def test_a_rollout_goes_on_and_back(third: TenantCluster) -> None:
-    third.apply(replicas("rolled", 2))
-    third.kubectl("rollout", "status", "deployment/rolled", "--timeout=90s")
-    third.kubectl("set", "env", "deployment/rolled", "STEP=2")
-    third.kubectl("rollout", "status", "deployment/rolled", "--timeout=90s")
-    assert third.kubectl("exec", "deployment/rolled", "--", "sh", "-c", "echo $STEP") == "2\n"
-    third.kubectl("rollout", "undo", "deployment/rolled")
-    third.kubectl("rollout", "status", "deployment/rolled", "--timeout=90s")
-    assert third.kubectl("exec", "deployment/rolled", "--", "sh", "-c", "echo $STEP") == "\n"
-    third.kubectl("scale", "deployment/rolled", "--replicas=3")
-    wait_for("three run", lambda: len(running(third, "rolled")) == 3)
-    third.kubectl("delete", "deployment", "rolled")
 
 
 def test_a_daemon_set_runs_on_the_tenants_nodes_only(
@@ -200,19 +199,6 @@ def runs_on(tenant: TenantCluster, nodes: list[str]) -> bool:
     return sorted(running(tenant, "each").values()) == nodes
 
 
-def test_a_cron_job_has_run(third: TenantCluster) -> None:
-    def done() -> bool:
-        jobs = third.items("jobs")
-        return any(
-            owner["name"] == "ticks" and item["status"].get("succeeded")
-            for item in jobs
-            for owner in item["metadata"].get("ownerReferences") or ()
-        )
-
-    wait_for("a job of it has succeeded", done, 120)
-    third.kubectl("delete", "cronjob", "ticks")
-
-
 def test_a_silent_node_is_not_ready_and_neither_are_its_pods(
     local: LocalSystem, third: TenantCluster
 ) -> None:
@@ -236,8 +222,38 @@ def test_a_silent_node_is_not_ready_and_neither_are_its_pods(
     wait_for("so is its pod", lambda: is_ready(third, "stranded"))
 
 
-def test_a_node_that_goes_takes_its_pods_along(local: LocalSystem, third: TenantCluster) -> None:
+def test_a_node_that_goes_is_shown_no_more(local: LocalSystem, third: TenantCluster) -> None:
     local.vc("up", "--real-nodes", "2")
     wait_for("it is not shown any more", lambda: third.get("node", SILENT, "") is None)
+
+
+def test_a_rollout_goes_on_and_back(third: TenantCluster) -> None:
+    third.apply(replicas("rolled", 2))
+    third.kubectl("rollout", "status", "deployment/rolled", "--timeout=90s")
+    third.kubectl("set", "env", "deployment/rolled", "STEP=2")
+    third.kubectl("rollout", "status", "deployment/rolled", "--timeout=90s")
+    assert third.kubectl("exec", "deployment/rolled", "--", "sh", "-c", "echo $STEP") == "2\n"
+    third.kubectl("rollout", "undo", "deployment/rolled")
+    third.kubectl("rollout", "status", "deployment/rolled", "--timeout=90s")
+    assert third.kubectl("exec", "deployment/rolled", "--", "sh", "-c", "echo $STEP") == "\n"
+    third.kubectl("scale", "deployment/rolled", "--replicas=3")
+    wait_for("three run", lambda: len(running(third, "rolled")) == 3)
+    third.kubectl("delete", "deployment", "rolled")
+
+
+def test_a_cron_job_has_run(third: TenantCluster) -> None:
+    def done() -> bool:
+        jobs = third.items("jobs")
+        return any(
+            owner["name"] == "ticks" and item["status"].get("succeeded")
+            for item in jobs
+            for owner in item["metadata"].get("ownerReferences") or ()
+        )
+
+    wait_for("a job of it has succeeded", done, 120)
+    third.kubectl("delete", "cronjob", "ticks")
+
+
+def test_a_node_that_went_took_its_pods_along(third: TenantCluster) -> None:
     # The super cluster waits for 40 s before it takes the pods of a node for lost.
     wait_for("its pod has gone", lambda: third.get("pod", "stranded") is None, 120)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from tests.fakes.waiting import eventually
 
 END = b"\r\n\r\n"
+EMPTY = b"0\r\n\r\n"
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,13 @@ class FakeKubelet:
         """Requests that are being answered."""
         self.received = b""
         """What came through upgraded connections."""
+        self.swallowed = 0
+        """How many bytes of them were only counted, see ``swallows``."""
+        self.swallows = False
+        """Upgraded connections send nothing back, like the ``tar`` that a ``cp`` runs."""
+        self.hears = asyncio.Event()
+        """Cleared: upgraded connections are not read, like those of a command that reads nothing."""
+        self.hears.set()
         self.silent = False
         """Nothing is answered, as for the log of a container that has written nothing."""
         self.more_logs = asyncio.Event()
@@ -144,7 +152,7 @@ class FakeKubelet:
         await writer.drain()
 
     async def _write_for_ever(self, writer: asyncio.StreamWriter, chunk: bytes) -> None:
-        while True:
+        while chunk != EMPTY:
             await self.more_logs.wait()
             writer.write(chunk)
             await writer.drain()
@@ -158,7 +166,11 @@ class FakeKubelet:
             b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"
             b"Upgrade: %s\r\n\r\n" % protocol.encode()
         )
+        await self.hears.wait()
         while piece := await reader.read(65536):
+            if self.swallows:
+                self.swallowed += len(piece)
+                continue
             self.received = (self.received + piece)[-1024:]
             writer.write(piece)
             await writer.drain()

@@ -268,7 +268,7 @@ def test_an_existing_cluster_serves_as_super_cluster(state: State, work: Path) -
     given = {"kubeconfig": str(state.kubeconfig("admin"))}
     try:
         up(other, given, print)
-        assert set(pids(other)) == {"etcd", "operator", "syncer"}
+        assert set(pids(other)) == {"etcd", "operator", "syncer", "egress-proxy"}
         assert "tenants" in kubectl(state, "get", "namespaces", "-o", "name")
         assert "virtualclusters" in kubectl(state, "get", "crds", "-o", "name")
         before = pids(other)

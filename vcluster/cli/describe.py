@@ -77,7 +77,7 @@ def render(found: dict[str, Any], now: datetime) -> str:
 
 
 def _head(tenant: "Object", pods: Sequence["Object"], now: datetime) -> str:
-    from vcluster.cli import facts
+    from vcluster.cli import facts, usage
 
     row = facts.tenant_row(tenant, now)
     status = tenant.get("status") or {}
@@ -96,6 +96,7 @@ def _head(tenant: "Object", pods: Sequence["Object"], now: datetime) -> str:
         if status.get("kubeconfigSecret")
         else None,
         "Pods": f"{len(pods)}, {running} running",
+        "Datastore": usage.datastore(status),
     }
     width = max(map(len, lines)) + 1
     return "\n".join(f"{f'{name}:'.ljust(width)}  {text or '-'}" for name, text in lines.items())

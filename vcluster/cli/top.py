@@ -16,6 +16,7 @@ COLUMNS = (
     "delay_down",
     "delay_up",
     "quota",
+    "datastore",
 )
 
 
@@ -28,7 +29,8 @@ def top(target: Target, namespace: str, output: str) -> None:
 
     PODS and GPUS are running/wanted, without finished pods. MEMORY and CPU are known for control
     planes that run as processes of this machine; CPU is of one core. DELAY is the syncer's, for the
-    tenant's last pod. QUOTA is what is used of what is limited, the scarcest first.
+    tenant's last pod. QUOTA is what is used of what is limited, the scarcest first,
+    DATASTORE of the tenant's share of the datastore.
     """
     from kube.resources import PODS
     from vcluster.api import TENANT_LABEL

@@ -100,6 +100,7 @@ def _row(
         "delay_down_ms": _milliseconds(delays.get((key, "down"))),
         "delay_up_ms": _milliseconds(delays.get((key, "up"))),
         "quota": _quota((tenant.get("status") or {}).get("quota") or {}),
+        "datastore": datastore(tenant.get("status") or {}),
     }
 
 
@@ -113,6 +114,15 @@ def _quota(status: Mapping[str, Mapping[str, str]]) -> list[str] | None:
 
     names = sorted(sorted(hard), key=fullness, reverse=True)
     return [f"{name} {used.get(name, '0')}/{hard[name]}" for name in names] or None
+
+
+def datastore(status: Object) -> str | None:
+    """What is used of the share, such as ``812/100000 objects, 1.2Mi/512Mi``."""
+    used = status.get("datastore") or {}
+    limit = ((status.get("effective") or {}).get("quota") or {}).get("datastore") or {}
+    if not used or not limit:
+        return None
+    return f"{used['objects']}/{limit['objects']} objects, {used['size']}/{limit['size']}"
 
 
 def _milliseconds(seconds: float | None) -> float | None:

@@ -12,6 +12,7 @@ OWNED = (
     Condition.CONTROL_PLANE_READY,
     Condition.BOOTSTRAPPED,
     Condition.DNS_INSTALLED,
+    Condition.DATASTORE_HAS_ROOM,
     Condition.READY,
 )
 """The operator's; Syncing is the syncer's, and others may add theirs."""

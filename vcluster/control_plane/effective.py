@@ -45,7 +45,10 @@ def effective(spec: Mapping[str, Any], virtual_cluster_class: Object | None) -> 
             "image": limits.get("dns", {}).get("image", api.DNS_IMAGE),
         },
         "sync": _sync(spec.get("sync", {}), limits.get("sync", {})),
-        "quota": {"hard": _hard(spec.get("quota", {}), limits.get("quota", {}))},
+        "quota": {
+            "hard": _hard(spec.get("quota", {}), limits.get("quota", {})),
+            "datastore": _datastore(spec.get("quota", {}), limits.get("quota", {})),
+        },
     }
 
 
@@ -153,6 +156,18 @@ def _hard(wanted: Mapping[str, Any], limits: Mapping[str, Any]) -> dict[str, str
             message = f"{value} is more than the class allows; it must be at most {merged[key]}"
             raise InvalidSpec(field, "LooserThanClass", message)
         merged[key] = str(value)
+    return merged
+
+
+def _datastore(wanted: Mapping[str, Any], limits: Mapping[str, Any]) -> Object:
+    """Always limited: the datastore is shared."""
+    merged: Object = {"objects": api.DATASTORE_OBJECTS, "size": api.DATASTORE_SIZE}
+    merged |= limits.get("datastore", {})
+    for name, value in wanted.get("datastore", {}).items():
+        if nanos(value) > nanos(merged[name]):
+            message = f"{value} is more than the class allows; it must be at most {merged[name]}"
+            raise InvalidSpec(f"spec.quota.datastore.{name}", "LooserThanClass", message)
+        merged[name] = value
     return merged
 
 

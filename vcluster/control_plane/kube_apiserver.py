@@ -5,6 +5,7 @@ from collections.abc import Callable
 import msgspec
 
 from vcluster import api
+from vcluster.control_plane import full_datastore
 from vcluster.control_plane.plan import (
     FEATURE_GATES,
     GARBAGE_COLLECTION,
@@ -82,10 +83,14 @@ def render(plan: Plan) -> Workload:
         cluster: plan.credentials[certificates.CLUSTER_AUTHORITY].certificate,
         front_proxy: plan.credentials[certificates.FRONT_PROXY_AUTHORITY].certificate,
     }
+    policies = {full_datastore.POLICIES_FILE: full_datastore.policies(plan.limits)}
     read_once = {
         certificate_file(certificates.ETCD_AUTHORITY): plan.etcd_authority,
         AUDIT_POLICY_FILE: msgspec.json.encode(AUDIT_POLICY),
         AUTHENTICATION_FILE: msgspec.json.encode(AUTHENTICATION),
+        full_datastore.CONFIGURATION_FILE: full_datastore.configuration(
+            plan.placement.path(full_datastore.DIRECTORY)
+        ),
         **pair_files(plan.credentials, certificates.SERVICE_ACCOUNT_KEY),
     }
     if plan.node_agent_authority:
@@ -96,8 +101,8 @@ def render(plan: Plan) -> Workload:
         name=KUBE_APISERVER,
         program=KUBE_APISERVER,
         arguments=_arguments(plan),
-        files=pairs | authorities | read_once,
-        reloaded=frozenset(pairs | authorities),
+        files=pairs | authorities | policies | read_once,
+        reloaded=frozenset(pairs | authorities | policies),
         environment=GARBAGE_COLLECTION,
         stop_seconds=STOP_SECONDS,
     )
@@ -113,6 +118,7 @@ def _arguments(plan: Plan) -> tuple[str, ...]:
         # What it serves beyond the defaults.
         "feature-gates": FEATURE_GATES,
         "runtime-config": "scheduling.k8s.io/v1beta1=true",
+        "admission-control-config-file": file(full_datastore.CONFIGURATION_FILE),
         # What it tells.
         "audit-policy-file": file(AUDIT_POLICY_FILE),
         "audit-log-path": file(f"logs/{AUDIT_LOG}"),
@@ -155,6 +161,8 @@ def _access(file: Callable[[str], str]) -> dict[str, object]:
         "authorization-mode": "Node,RBAC",
         "allow-privileged": "true",
         "service-account-issuer": SERVICE_ACCOUNT_ISSUER,
+        # Else the address that it advertises, which pods do not reach.
+        "service-account-jwks-uri": f"{SERVICE_ACCOUNT_ISSUER}/openid/v1/jwks",
         "service-account-signing-key-file": file(key_file(certificates.SERVICE_ACCOUNT_KEY)),
         "service-account-key-file": file(certificate_file(certificates.SERVICE_ACCOUNT_KEY)),
         # Extension API servers.

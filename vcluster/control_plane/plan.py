@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from vcluster import api
 from vcluster.control_plane.credentials import Credentials
+from vcluster.datastore.limits import Limits
 from vcluster.pki import certificates
 from vcluster.pki.authority import KeyPair
 from vcluster.provisioners.workload import Placement
@@ -31,6 +32,8 @@ class Plan:
     credentials: Credentials
     etcd_endpoints: str
     etcd_authority: bytes
+    limits: Limits
+    """How much of the datastore it may fill."""
     node_agent_authority: bytes = b""
     """Signs the node agents' serving certificates; empty: there are no node agents."""
     egress_proxy: bool = False

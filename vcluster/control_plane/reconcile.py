@@ -15,7 +15,13 @@ import structlog
 from kube.resources import NAMESPACES, SECRETS
 from vcluster import api
 from vcluster.api import Condition, Object
-from vcluster.control_plane import apply, credentials, front_door, service_range
+from vcluster.control_plane import (
+    apply,
+    credentials,
+    front_door,
+    full_datastore,
+    service_range,
+)
 from vcluster.control_plane.cluster import ApiError, Cluster, Unreachable
 from vcluster.control_plane.components import COMPONENTS
 from vcluster.control_plane.effective import InvalidSpec, effective, kubernetes_version
@@ -25,7 +31,9 @@ from vcluster.control_plane.readiness import Readiness
 from vcluster.control_plane.resources import VIRTUAL_CLUSTER_CLASSES, VIRTUAL_CLUSTERS
 from vcluster.control_plane.secrets import credentials_of, secrets_of
 from vcluster.control_plane.status import StatusRecord
+from vcluster.datastore.limits import Level
 from vcluster.datastore.shared import DatastoreError, SharedDatastore
+from vcluster.datastore.shares import Owner, Shares
 from vcluster.pki import certificates
 from vcluster.pki.authority import now
 from vcluster.pki.certificates import control_plane_certificates
@@ -59,6 +67,7 @@ class Provider:
 
     cluster: Cluster
     datastore: SharedDatastore
+    shares: Shares
     provisioner: ProcessProvisioner
     manifests: Manifests
     executor: Executor
@@ -164,7 +173,21 @@ class Pass:
             )  # nothing of a pass may go on when it has ended: a teardown may follow
         own = f"Prefix /{self._key}/ is the tenant's own"
         self._record.set(Condition.DATASTORE_READY, True, "UserAndRole", own)
+        self._share(plan)
         return plan
+
+    def _share(self, plan: Plan) -> None:
+        """How much of the datastore it fills. The limit holds without this: see datastore/shares.py."""
+        metadata, record = self._metadata, self._record
+        owner = Owner(metadata["namespace"], metadata["name"], metadata["uid"])
+        reading = self._provider.shares.follow(plan.key, owner, plan.limits)
+        if reading is None:
+            return
+        record.fields["datastore"] = full_datastore.used(reading)
+        has_room = reading.level is Level.OPEN
+        record.set(
+            Condition.DATASTORE_HAS_ROOM, has_room, *full_datastore.told(reading, plan.limits)
+        )
 
     def _decide(self) -> Plan:
         provider, key = self._provider, self._key
@@ -185,6 +208,7 @@ class Pass:
             credentials=credentials.complete(key, found, wanted, authority, now()),
             etcd_endpoints=provider.datastore.endpoints,
             etcd_authority=authority.certificate,
+            limits=full_datastore.limits_of(self._record.fields["effective"]),
             node_agent_authority=provider.node_agent_authority,
             egress_proxy=provider.egress_proxy,
         )

@@ -25,6 +25,7 @@ FIELDS = (
     "kubeconfigSecret",
     "kubernetesVersion",
     "effective",
+    "datastore",
 )
 
 

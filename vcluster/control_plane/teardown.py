@@ -19,6 +19,7 @@ def teardown(provider: Provider, name: str, uid: str) -> list[str]:
     # for that, nor for the ten seconds of grace that Kubernetes adds.
     _namespaces(provider.cluster, key, uid)
     service_range.remove(provider.cluster, key)
+    provider.shares.forget(key)
     provider.provisioner.remove(key)
     provider.datastore.remove(key)
     return [f"namespace {left}" for left in _namespaces(provider.cluster, key, uid)]

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from kube.connection import Credentials
 from vcluster.pki.authority import CertificateAuthority, KeyPair
 
 COMMAND_SECONDS = 5
@@ -43,6 +44,16 @@ class SharedDatastore:
             )
         except OSError as error:
             raise DatastoreError(f"cannot read etcd's authority: {error}") from error
+
+    def credentials(self) -> list[Credentials]:
+        """Of the user root, for each endpoint. Raises OSError."""
+        authority, certificate, key = (
+            (self.ca_directory / name).read_bytes() for name in ("ca.crt", "root.crt", "root.key")
+        )
+        return [
+            Credentials(server=endpoint.strip(), ca=authority, certificate=certificate, key=key)
+            for endpoint in self.endpoints.split(",")
+        ]
 
     def ensure(self, key: str) -> None:
         """Give the tenant its user and role, with exactly the permission on its own prefix."""

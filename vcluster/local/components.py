@@ -14,6 +14,10 @@ GROUP = "super"
 """The supervisor's group of these programs; each tenant has a group of its own."""
 
 SERVICE_RANGE = "10.96.0.0/16"
+ISSUER = (
+    "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
+    "--service-account-jwks-uri=https://kubernetes.default.svc.cluster.local/openid/v1/jwks",
+)
 TENANT_SERVICE_POOL = "10.112.0.0/12"
 NODE_RANGE = "10.192.0.0/16"
 POD_RANGE = "10.128.0.0/12"
@@ -182,7 +186,7 @@ def _api_server(state: State, ports: Mapping[str, int]) -> tuple[str, ...]:
         "--requestheader-extra-headers-prefix=X-Remote-Extra-",
         f"--proxy-client-cert-file={pki / 'front-proxy-client.crt'}",
         f"--proxy-client-key-file={pki / 'front-proxy-client.key'}",
-        "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
+        *ISSUER,
         f"--service-account-key-file={pki / 'service-account.crt'}",
         f"--service-account-signing-key-file={pki / 'service-account.key'}",
         "--authorization-mode=Node,RBAC",
@@ -295,6 +299,8 @@ def _egress_proxy(state: State, kubeconfig: str) -> dict[str, str]:
     return {
         "EGRESS_PROXY_SUPER_KUBECONFIG": kubeconfig or str(state.kubeconfig(EGRESS_PROXY)),
         "EGRESS_PROXY_TENANTS_DIRECTORY": str(state.tenants),
+        # Where simulated pods say that they are, there may be others, on this machine's network.
+        "EGRESS_PROXY_DENIED_CIDRS": "" if kubeconfig else POD_RANGE,
         "EGRESS_PROXY_PORT_FILE": str(state.port_file(EGRESS_PROXY)),
     }
 

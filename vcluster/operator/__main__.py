@@ -13,10 +13,13 @@ import msgspec
 import structlog
 
 from vcluster.assets import templates_directory
+from vcluster.control_plane import full_datastore
 from vcluster.control_plane.cluster import Cluster
 from vcluster.control_plane.manifests import Manifests
 from vcluster.control_plane.reconcile import Provider
+from vcluster.datastore.limits import Level
 from vcluster.datastore.shared import SharedDatastore
+from vcluster.datastore.shares import Shares
 from vcluster.operator import logs
 from vcluster.operator.handlers import register
 from vcluster.operator.health import health_server
@@ -32,11 +35,12 @@ REQUIRED = ("state_directory", "binaries_directory", "etcd_endpoints", "etcd_ca_
 async def run(settings: Settings) -> None:
     """Turn VirtualClusters into control planes until SIGTERM or SIGINT."""
     cluster = Cluster.from_kubeconfig(settings.super_kubeconfig)
-    tenants = Tenants(provider(settings, cluster))
+    offered = provider(settings, cluster)
+    tenants = Tenants(offered)
     registry = kopf.OperatorRegistry()
     register(registry, settings, tenants)
     started = asyncio.Event()
-    async with health_server(settings, cluster, started) as port:
+    async with health_server(settings, cluster, offered.shares, started) as port:
         log.info("operator started", port=port)
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -45,8 +49,12 @@ async def run(settings: Settings) -> None:
                         registry=registry, clusterwide=True, standalone=True, ready_flag=started
                     )
                 )
-                signals = tasks.create_task(_take_signals(started, running, tenants))
-                running.add_done_callback(lambda _: signals.cancel())
+                beside = (
+                    tasks.create_task(_take_signals(started, running, tenants)),
+                    tasks.create_task(offered.shares.run(tenants.level_changed)),
+                    tasks.create_task(tenants.tell_levels()),
+                )
+                running.add_done_callback(lambda _: [task.cancel() for task in beside])
         finally:
             await asyncio.to_thread(tenants.close)
     cluster.close()
@@ -73,12 +81,19 @@ async def _take_signals(
 def provider(settings: Settings, cluster: Cluster) -> Provider:
     """What the settings offer to tenants."""
     binaries = Path(settings.binaries_directory)
+    datastore = SharedDatastore(
+        binaries / "etcdctl", settings.etcd_endpoints, Path(settings.etcd_ca_directory)
+    )
+    provisioner = ProcessProvisioner(Path(settings.state_directory), binaries)
+
+    def switch(key: str, level: Level) -> None:
+        provisioner.put(key, full_datastore.SWITCH_FILE, full_datastore.switch(level))
+
     return Provider(
         cluster=cluster,
-        datastore=SharedDatastore(
-            binaries / "etcdctl", settings.etcd_endpoints, Path(settings.etcd_ca_directory)
-        ),
-        provisioner=ProcessProvisioner(Path(settings.state_directory), binaries),
+        datastore=datastore,
+        shares=Shares(datastore.credentials, switch),
+        provisioner=provisioner,
         manifests=Manifests(templates_directory()),
         executor=ThreadPoolExecutor(8, "step"),
         service_pool=settings.service_pool,

@@ -5,17 +5,11 @@ from typing import Any
 import kopf
 
 from vcluster import api
-from vcluster.control_plane.cluster import ApiError, Unreachable
-from vcluster.control_plane.reconcile import NotReady
-from vcluster.datastore.shared import DatastoreError
 from vcluster.operator.connection import connection
 from vcluster.operator.settings import Settings
-from vcluster.operator.tenants import Tenants
-from vcluster.supervision import SupervisionError
+from vcluster.operator.tenants import EXPECTED, Tenants
 
 AGAIN_SECONDS = 1.0
-EXPECTED = (NotReady, ApiError, Unreachable, DatastoreError, SupervisionError)
-"""What passes by itself: another try, no traceback."""
 
 KIND = (api.GROUP, api.VERSION, api.VIRTUAL_CLUSTER_PLURAL)
 

@@ -1,4 +1,4 @@
-"""Serves /healthz (the event loop turns) and /readyz (kopf runs, and we can list tenants)."""
+"""Serves /healthz (the event loop turns), /readyz (kopf runs, and we can list tenants), /metrics."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,6 +9,8 @@ from aiohttp import web
 
 from vcluster.control_plane.cluster import Cluster
 from vcluster.control_plane.resources import VIRTUAL_CLUSTERS
+from vcluster.datastore.shares import Shares
+from vcluster.operator.metrics import exposition
 from vcluster.operator.settings import Settings
 from vcluster.provisioners import files
 
@@ -17,7 +19,7 @@ PROBED = VIRTUAL_CLUSTERS.path() + "?limit=1"
 
 @asynccontextmanager
 async def health_server(
-    settings: Settings, cluster: Cluster, started: asyncio.Event
+    settings: Settings, cluster: Cluster, shares: Shares, started: asyncio.Event
 ) -> AsyncIterator[int]:
     """Serves until left; gives the port, which the port file then holds too."""
 
@@ -32,8 +34,12 @@ async def health_server(
             return web.Response(status=503, text=f"cannot list tenants: {answer}\n")
         return web.Response(text="ok\n")
 
+    async def metrics(_request: web.Request) -> web.Response:
+        return web.Response(text=exposition(shares.readings()))
+
     application = web.Application()
-    application.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz)])
+    routes = {"/healthz": healthz, "/readyz": readyz, "/metrics": metrics}
+    application.add_routes([web.get(path, handler) for path, handler in routes.items()])
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()
     try:

@@ -1,16 +1,25 @@
 """What happens to tenants: passes that bring them to what is wanted, or remove them."""
 
+import asyncio
+
 import structlog
 
 from vcluster.api import Object
+from vcluster.control_plane.cluster import ApiError, Unreachable
 from vcluster.control_plane.plan import Plan
-from vcluster.control_plane.reconcile import NotWanted, Pass, Provider, is_deleting
+from vcluster.control_plane.reconcile import NotReady, NotWanted, Pass, Provider, is_deleting
 from vcluster.control_plane.resources import VIRTUAL_CLUSTERS
 from vcluster.control_plane.status import StatusRecord
 from vcluster.control_plane.teardown import teardown
+from vcluster.datastore.shared import DatastoreError
+from vcluster.datastore.shares import Owner
 from vcluster.operator.passes import Passes
+from vcluster.supervision import SupervisionError
 
 log = structlog.get_logger()
+
+EXPECTED = (NotReady, ApiError, Unreachable, DatastoreError, SupervisionError)
+"""What passes by itself: another try, no traceback."""
 
 
 class Tenants:
@@ -19,6 +28,7 @@ class Tenants:
     def __init__(self, provider: Provider) -> None:
         self._provider = provider
         self._passes = Passes()
+        self._changed: asyncio.Queue[Owner] = asyncio.Queue()
 
     async def reconcile(self, namespace: str, name: str, uid: str) -> None:
         """One pass. Raises NotReady, ApiError, Unreachable: come again soon."""
@@ -42,6 +52,22 @@ class Tenants:
         if not remaining:
             self._passes.forget(uid)
         return remaining
+
+    def level_changed(self, owner: Owner) -> None:
+        """Its status is to say so, soon."""
+        self._changed.put_nowait(owner)
+
+    async def tell_levels(self) -> None:
+        """Have a pass over each tenant whose level has changed. Until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                tasks.create_task(self._tell(await self._changed.get()))
+
+    async def _tell(self, owner: Owner) -> None:
+        try:
+            await self.reconcile(*owner)
+        except EXPECTED as error:  # the next look will do
+            log.info("level not told yet", tenant=owner.name, error=str(error))
 
     def stop(self) -> None:
         """Tell passes that wait for something to end."""

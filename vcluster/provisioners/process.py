@@ -66,6 +66,12 @@ class ProcessProvisioner:
         for name, data in content.items():
             files.write(self._directory / key / name, data)
 
+    def put(self, key: str, name: str, data: bytes) -> None:
+        """Replace a file that a program of the tenant reads while it runs; nothing if it is gone."""
+        directory = self._directory / key
+        if directory.is_dir():
+            files.write(directory / name, data)
+
     def run(self, key: str, placement: Placement, workloads: Sequence[Workload]) -> bool:
         """Run exactly these programs; whether that changed anything (first start, restart)."""
         for workload in workloads:

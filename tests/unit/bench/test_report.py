@@ -10,6 +10,7 @@ from tests.bench.figures import Figures, flatten
 from tests.bench.goals import goals
 from tests.bench.hung import Hung
 from tests.bench.memory import Memory
+from tests.bench.node import Pairs, RealNode
 from tests.bench.options import Options
 from tests.bench.phases import Result
 from tests.bench.processes import MIB, Usage
@@ -33,6 +34,11 @@ REQUIRED = (
     "stuck_terminating",
     "tenant_ready_s",
     "hung_tenant_p99_ratio",
+    "first_log_byte_added_ms",
+    "exec_added_ms",
+    "log_ratio",
+    "log_agent_mb_per_cpu_s",
+    "real_create_to_running_ratio",
 )
 
 WHERE: Figures = {
@@ -70,6 +76,18 @@ def memory() -> Memory:
     )
 
 
+def real_node() -> RealNode:
+    """The tenant's way takes longer by half, and the agent as much CPU as the kubelet."""
+    return RealNode(
+        first_log_byte=Pairs([0.010, 0.020, 0.030], [0.015, 0.030, 0.045]),
+        execute=Pairs([0.1], [0.15]),
+        log_rate=Pairs([60e6], [30e6]),
+        agent_rate=90e6,
+        kubelet_rate=90e6,
+        start=Pairs([1.0], [1.05]),
+    )
+
+
 def findings() -> Findings:
     """A run."""
     return Findings(
@@ -87,6 +105,7 @@ def findings() -> Findings:
         hung=Hung(
             baseline=result(1.0), neighbour=result(1.1), waiting=5, recovery_seconds=2, lost=0
         ),
+        real_node=real_node(),
     )
 
 
@@ -128,6 +147,11 @@ def test_figures_are_computed(figures: Figures) -> None:
         "cpu_ms_per_pod.burst_tenants.etcd": 18.0,
         "cpu_ms_per_pod_until_running.paced_direct.etcd": 10.0,
         "anonymous_mib.full.syncer": 52.0,
+        "first_log_byte_added_ms": 4.0,
+        "exec_added_ms": 20.0,
+        "log_ratio": 0.5,
+        "log_agent_mb_per_cpu_s": 90.0,
+        "real_create_to_running_ratio": 1.05,
     }
     assert {key: figures[key] for key in expected} == pytest.approx(expected)
 
@@ -140,6 +164,21 @@ def test_what_could_not_be_measured_is_null_and_reaches_no_goal() -> None:
     assert found["delay_down_p50_ms"] is None
     [goal] = [goal for goal in goals(found) if goal.key == "hung_tenant_p99_ratio"]
     assert goal.reached(found[goal.key]) is False
+
+
+def test_without_a_real_node_the_reason_is_told_and_no_goal_is_missed() -> None:
+    elsewhere = findings()
+    elsewhere.real_node = RealNode(skipped="real nodes need Linux, and this is Plan 9")
+    found = WHERE | flatten(elsewhere, Options(pods=10, tenants=2, rounds=2))
+    assert found["exec_added_ms"] is None
+    assert "real_create_to_running_ratio" not in {goal.key for goal in goals(found)}
+    assert "No real node: real nodes need Linux" in report.markdown(found, "make bench")
+
+
+def test_the_agent_may_spend_as_much_on_a_log_as_the_kubelet(figures: Figures) -> None:
+    for kubelet, reached in ((90.0, True), (150.0, False), (None, False)):
+        by_key = {goal.key: goal for goal in goals(figures | {"log_kubelet_mb_per_cpu_s": kubelet})}
+        assert by_key["log_agent_mb_per_cpu_s"].reached(90.0) is reached
 
 
 def test_goals_look_in_the_right_direction() -> None:

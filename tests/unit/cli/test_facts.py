@@ -67,8 +67,12 @@ def test_usage_shows_the_scarcest_of_a_quota_first() -> None:
     hard, used = {"pods": "10", "requests.cpu": "4"}, {"pods": "2", "requests.cpu": "3500m"}
     limited = ready_tenant()
     limited["status"]["quota"] = {"hard": hard, "used": used}
+    limited["status"]["datastore"] = {"objects": 812, "size": "1.2Mi"}
+    share = {"objects": 1000, "size": "8Mi"}
+    limited["status"]["effective"] = {"quota": {"datastore": share}}
     [row] = usage.rows([limited], [], [], {})
     assert row["quota"] == ["requests.cpu 3500m/4", "pods 2/10"]
+    assert row["datastore"] == "812/1000 objects, 1.2Mi/8Mi"
 
 
 def test_usage_adds_up_pods_gpus_and_processes_of_each_tenant() -> None:
@@ -90,6 +94,7 @@ def test_usage_adds_up_pods_gpus_and_processes_of_each_tenant() -> None:
         "delay_down_ms": 12.3,
         "delay_up_ms": None,
         "quota": None,
+        "datastore": None,
     }
     assert rows[1]["pods"] == 0
     assert rows[1]["memory_mib"] is None

@@ -11,7 +11,9 @@ SKIPPED = Result(Outcome.SKIPPED, 1.0, "needs two nodes")
 
 JUNIT = """<testsuites><testsuite>
 <testcase name="[It] [sig-a] passes" status="passed" time="2.5"></testcase>
-<testcase name="[It] [sig-a] fails" status="failed" time="9"><failure message="it broke"/></testcase>
+<testcase name="[It] [sig-a] fails" status="failed" time="9"><failure>[FAILED] it broke
+  somewhere</failure></testcase>
+<testcase name="[It] [sig-a] was under way at the end" status="timedout" time="9"><failure/></testcase>
 <testcase name="[It] [sig-a] does not apply" status="skipped" time="0.1">
   <skipped message="skipped - needs two nodes"/></testcase>
 <testcase name="[It] [sig-a] was not selected" status="skipped" time="0">
@@ -24,7 +26,7 @@ def test_a_report_has_the_tests_that_ran(tmp_path: Path) -> None:
     (tmp_path / "junit_01.xml").write_text(JUNIT)
     assert results(tmp_path) == {
         "[sig-a] passes": Result(Outcome.PASSED, 2.5),
-        "[sig-a] fails": Result(Outcome.FAILED, 9.0, "it broke"),
+        "[sig-a] fails": Result(Outcome.FAILED, 9.0, "it broke\n  somewhere"),
         "[sig-a] does not apply": Result(Outcome.SKIPPED, 0.1, "needs two nodes"),
     }
 

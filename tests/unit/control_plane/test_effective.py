@@ -20,7 +20,10 @@ def test_defaults() -> None:
     assert effective({}, STANDARD) == {
         "nodes": {"mode": "all", "selector": {}},
         "policy": {"podSecurity": "baseline", "deniedTaints": list(api.CONTROL_PLANE_TAINTS)},
-        "quota": {"hard": {}},
+        "quota": {
+            "hard": {},
+            "datastore": {"objects": 100_000, "size": "512Mi"},
+        },
         "sync": {
             "ingresses": False,
             "ingressClasses": [],
@@ -149,3 +152,12 @@ def test_no_more_is_mirrored_than_the_class_allows(
 def test_a_class_that_narrows_nothing_lets_tenants_choose_their_ingress_classes() -> None:
     merged = effective({"sync": {"ingressClasses": ["c"]}}, a_class(sync={"ingresses": True}))
     assert merged["sync"]["ingressClasses"] == ["c"]
+
+
+def test_the_share_of_the_datastore_is_at_most_the_classs() -> None:
+    limits = a_class(quota={"datastore": {"objects": 5000, "size": "64Mi"}})
+    spec = {"quota": {"datastore": {"objects": 2000}}}
+    assert effective(spec, limits)["quota"]["datastore"] == {"objects": 2000, "size": "64Mi"}
+    for wanted in ({"objects": 5001}, {"size": "1Gi"}):
+        with pytest.raises(InvalidSpec, match=r"spec\.quota\.datastore.*must be at most"):
+            effective({"quota": {"datastore": wanted}}, limits)

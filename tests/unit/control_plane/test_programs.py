@@ -10,6 +10,7 @@ import pytest
 from vcluster.control_plane.components import COMPONENTS
 from vcluster.control_plane.credentials import complete
 from vcluster.control_plane.plan import Plan
+from vcluster.datastore.limits import Limits
 from vcluster.pki.authority import CertificateAuthority, Validity
 from vcluster.pki.certificates import control_plane_certificates
 from vcluster.provisioners.process import digest
@@ -41,6 +42,7 @@ def a_plan(now: datetime = NOW) -> Plan:
         ),
         etcd_endpoints="https://127.0.0.1:2379",
         etcd_authority=ETCD.certificate,
+        limits=Limits(100_000, 512 * 2**20),
     )
 
 
@@ -69,6 +71,7 @@ def rendered(now: datetime = NOW) -> dict[str, Workload]:
         "--bind-address=127.0.0.1",
         "--service-cluster-ip-range=10.112.3.0/24",
         "--profiling=false",
+        "--service-account-jwks-uri=https://kubernetes.default.svc.cluster.local/openid/v1/jwks",
     ],
 )
 def test_the_api_server_is_slim_and_keeps_to_itself(argument: str) -> None:

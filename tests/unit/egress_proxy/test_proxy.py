@@ -200,6 +200,15 @@ async def test_the_outside_is_reached_if_the_provider_allows_it(tmp_path: Path) 
         assert b" 403 " in await world.asked(TEAM_A, f"169.254.169.254:{world.port}")
 
 
+async def test_nothing_is_connected_to_in_a_denied_range(tmp_path: Path) -> None:
+    """As that of simulated pods, which somebody else may have."""
+    async with running_world(tmp_path, denied_cidrs="127.0.0.0/8") as world:
+        world.run_pod(TEAM_A, "web")
+        world.make_service(TEAM_A, "hook", "10.112.1.7", HERE)
+        for target in (f"{HERE}:{world.port}", "10.112.1.7:443"):
+            assert b" 403 " in await world.asked(TEAM_A, target)
+
+
 @pytest.mark.parametrize(
     "request_",
     [b"GET / HTTP/1.1\r\n\r\n", b"CONNECT a:1\r\n\r\n", b"x" * 9000, b"\r\n\r\n"],

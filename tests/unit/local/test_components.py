@@ -14,6 +14,7 @@ from vcluster.local.components import (
     EGRESS_PROXY,
     NODE_AGENT,
     NODE_RANGE,
+    POD_RANGE,
     programs,
     wanted,
 )
@@ -74,6 +75,7 @@ def test_our_services_understand_their_environment() -> None:
     egress = EgressSettings.from_environment(found[EGRESS_PROXY].environment)
     assert egress.tenants == Path(operator.state_directory) / "tenants"
     assert not egress.allowed
+    assert egress.denied == (ip_network(POD_RANGE),), "where simulated pods are, nobody is"
     syncer = SyncerSettings.from_environment(found["syncer"].environment)
     assert syncer.super_kubeconfig
     assert [ip_network(cidr) for cidr in syncer.denied_cidrs.split(",")]

@@ -1,6 +1,7 @@
 """Who is refused, and that it is refused before anything is done, logged once, and without secrets."""
 
 import asyncio
+import json
 import socket
 import ssl
 from collections.abc import Callable
@@ -10,8 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from structlog.testing import capture_logs
 
+from kube.objects import Object, encode
 from kube.resources import CONFIG_MAPS, PODS
 from tests.fakes.waiting import eventually, eventually_so
 from tests.unit.node_agent.tenants import NOW, TenantUnderTest, an_authority, key_of
@@ -53,7 +59,34 @@ def strangers() -> dict[str, Callable[[World], KeyPair | None]]:
             Subject(api.KUBELET_CLIENT_USER), Usage.CLIENT, Validity.lasting(timedelta(1), NOW)
         ),
         "a chain by way of the tenant's user": chained,
+        "an authority below the tenant's": lambda world: odd(
+            world, x509.BasicConstraints(ca=True, path_length=0)
+        ),
+        "what nobody understands": lambda world: odd(
+            world, x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.5.5"), b"x")
+        ),
     }
+
+
+def odd(world: World, extension: x509.ExtensionType) -> KeyPair:
+    """The certificate of the tenant's API server but for one critical extension."""
+    honest = world.team_a.client()
+    authority = load_pem_private_key(world.team_a.authority.pair.key, None)
+    assert isinstance(authority, EllipticCurvePrivateKey)
+    template = honest.x509
+    builder = x509.CertificateBuilder(
+        template.issuer,
+        template.subject,
+        template.public_key(),
+        template.serial_number,
+        template.not_valid_before_utc,
+        template.not_valid_after_utc,
+    ).add_extension(extension, critical=True)
+    for one in template.extensions:
+        if one.oid != extension.oid:
+            builder = builder.add_extension(one.value, one.critical)
+    certificate = builder.sign(authority, SHA256())
+    return KeyPair(certificate.public_bytes(Encoding.PEM), honest.key)
 
 
 def chained(world: World) -> KeyPair:
@@ -308,6 +341,20 @@ async def test_a_pod_whose_marks_contradict_each_other_is_nobodys(
 
     await eventually_so(known, "what came later is known")
     assert await asked("forged") == 404
+    names = ("forged", "honest")
+    world.kubelet.reports["/pods"] = encode(
+        {"items": [_running(world, world.team_a.super_pod(name)) for name in names]}
+    )
+    for tenant, shown in ((world.team_a, ["honest"]), (world.team_b, [])):
+        answer = await world.ask(tenant.client(), "GET", "/pods")
+        assert [item["metadata"]["name"] for item in json.loads(answer.body)["items"]] == shown
+
+
+def _running(world: World, pod: Object) -> Object:
+    """As the kubelet lists it."""
+    key = key_of(pod)
+    pod["metadata"]["uid"] = world.kubelet.pods[key.namespace, key.name]
+    return pod
 
 
 async def test_a_pod_of_a_tenant_whose_key_begins_with_ours_is_not_ours(world: World) -> None:
@@ -400,7 +447,7 @@ async def test_a_session_cannot_be_resumed(world: World) -> None:
     context = world.context(world.team_a.client())
 
     def connect(session: ssl.SSLSession | None) -> ssl.SSLSocket:
-        plain = socket.create_connection(("127.0.0.1", world.app.port))
+        plain = socket.create_connection(("127.0.0.1", world.port))
         tls = context.wrap_socket(plain, server_hostname="127.0.0.1", session=session)
         tls.sendall(request(f"GET {LOGS} HTTP/1.1", "Connection: close"))
         while tls.recv(65536):

@@ -1,6 +1,7 @@
 """Logs, exec and the like, through the agent."""
 
 import asyncio
+import contextlib
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -197,6 +198,40 @@ async def test_a_client_that_takes_nothing_is_dropped(tmp_path: Path) -> None:
             writer.transport.pause_reading()  # type: ignore[attr-defined]
             await eventually(lambda: world.kubelet.busy == 1, "the kubelet writes")
             await eventually(lambda: world.kubelet.busy == 0, "the slow client is dropped")
+
+
+async def test_a_client_is_read_no_faster_than_the_container_reads(tmp_path: Path) -> None:
+    """It is held up by what the sockets take, a few MiB, and in the end dropped."""
+    async with running_world(tmp_path, stalled_seconds=0.5) as world:
+        world.kubelet.hears.clear()
+        most, sent, piece = 128 * 2**20, 0, bytes(2**18)
+        async with asyncio.timeout(60), opened(world, EXEC, UPGRADE) as (_, writer):
+            with contextlib.suppress(OSError):
+                while sent < most:
+                    writer.write(piece)
+                    await writer.drain()
+                    sent += len(piece)
+        assert sent < most
+        world.kubelet.hears.set()
+
+
+async def test_streams_may_be_idle_for_as_long_as_they_like(tmp_path: Path) -> None:
+    """None of the agent's time-outs is about a stream on which nobody has anything to say."""
+    async with (
+        running_world(tmp_path, stalled_seconds=0.3, idle_seconds=0.3) as world,
+        opened(world, EXEC, UPGRADE) as (reader, writer),
+        world.kept(world.team_a.client()) as kept,
+    ):
+        path = "/containerLogs/default/web/web"
+        assert (await kept.ask("GET", path)).status == 200
+        assert await kept.reader.read(-1) == b"", "an idle connection is let go"
+        world.kubelet.logs["web"] = b"x" * 65536
+        world.kubelet.more_logs.set()
+        async with opened(world, f"{path}?follow=true", {}, "GET") as (_, slow):
+            slow.transport.pause_reading()  # type: ignore[attr-defined]
+            await eventually(lambda: world.kubelet.busy == 1, "a stalled client is dropped")
+        writer.write(b"ping")
+        assert await reader.readexactly(4) == b"ping"
 
 
 async def test_a_kubelet_that_is_away_is_said_to_be(world: World) -> None:

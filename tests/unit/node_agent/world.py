@@ -22,6 +22,7 @@ from tests.unit.node_agent.tenants import NODE, YEAR, TenantUnderTest, an_author
 from vcluster.pki.authority import CertificateAuthority, KeyPair, Subject, Usage
 
 ANSWER_SECONDS = 10.0
+OWN_TOKEN = "the-agents-own-token"
 UPGRADE = {"Connection": "Upgrade", "Upgrade": "SPDY/3.1", "X-Stream-Protocol-Version": "v4"}
 
 
@@ -36,7 +37,8 @@ class World:
         self.authority = authority
         """Of the agents' serving certificates."""
         self.super = FakeApiServer()
-        self.app: App
+        self.port = 0
+        """Of the agent."""
         self.team_a, self.team_b = (
             TenantUnderTest("team-a-11111111"),
             TenantUnderTest("team-b-2222"),
@@ -88,7 +90,7 @@ class World:
         self, context: ssl.SSLContext
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A TLS connection to the agent."""
-        return await asyncio.open_connection("127.0.0.1", self.app.port, ssl=context)
+        return await asyncio.open_connection("127.0.0.1", self.port, ssl=context)
 
     async def ask(
         self,
@@ -158,6 +160,24 @@ class Answer:
 @asynccontextmanager
 async def running_world(directory: Path, **changes: object) -> AsyncIterator[World]:
     """Everything runs, and both tenants are known."""
+    async with surroundings(directory) as (world, values):
+        settings = msgspec.convert(values | changes, Settings)
+        credentials = Credentials(server=world.super.url, ca=b"", token=OWN_TOKEN)
+        app = App(settings, FixedCredentials(credentials))
+        running = asyncio.create_task(app.run())
+        try:
+            await eventually(lambda: app.port, "the agent listens")
+            await eventually(lambda: not app.problems(), "the agent is ready")
+            world.port = app.port
+            yield world
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
+
+
+@asynccontextmanager
+async def surroundings(directory: Path) -> AsyncIterator[tuple[World, dict[str, object]]]:
+    """All but the agent, and the settings that it needs."""
     agents, cluster = an_authority("agents"), an_authority("cluster")
     loopback = ("127.0.0.1", NODE)
     _save(directory, "agent", agents.issue(Subject("agent"), Usage.SERVER, YEAR, loopback))
@@ -165,33 +185,26 @@ async def running_world(directory: Path, **changes: object) -> AsyncIterator[Wor
     (directory / "cluster.crt").write_bytes(cluster.certificate)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(directory / "kubelet.crt", directory / "kubelet.key")
-    kubelet = FakeKubelet(tls)
-    await kubelet.start()
-    values: dict[str, object] = {
-        "node": NODE,
-        "port": 0,
-        "certificate": str(directory / "agent.crt"),
-        "key": str(directory / "agent.key"),
-        "kubelet": f"127.0.0.1:{kubelet.port}",
-        "kubelet_ca": str(directory / "cluster.crt"),
-    }
-    settings = msgspec.convert(values | changes, Settings)
-    world = World(directory, kubelet, agents)
+    world = World(directory, FakeKubelet(tls), agents)
+    await world.kubelet.start()
     await world.super.start()
     for tenant in (world.team_a, world.team_b):
         world.publish(tenant)
         world.run_pod(tenant.super_pod())
-    credentials = Credentials(server=world.super.url, ca=b"", token="the-agents-own-token")
-    world.app = App(settings, FixedCredentials(credentials))
-    running = asyncio.create_task(world.app.run())
     try:
-        await eventually(lambda: world.app.port, "the agent listens")
-        await eventually(lambda: not world.app.problems(), "the agent is ready")
-        yield world
+        yield (
+            world,
+            {
+                "node": NODE,
+                "port": 0,
+                "certificate": str(directory / "agent.crt"),
+                "key": str(directory / "agent.key"),
+                "kubelet": f"127.0.0.1:{world.kubelet.port}",
+                "kubelet_ca": str(directory / "cluster.crt"),
+            },
+        )
     finally:
-        running.cancel()
-        await asyncio.wait([running])
-        await kubelet.stop()
+        await world.kubelet.stop()
         await world.super.stop()
 
 

@@ -15,6 +15,7 @@ from kube.resources import (
     Resource,
 )
 from tests.builders import a_config_map, a_node, a_pod, a_service
+from tests.fakes.faults import Answer
 from tests.fakes.waiting import eventually
 from tests.unit.syncer.world import TenantCluster, World
 from vcluster import api
@@ -23,14 +24,15 @@ WEB = ObjectKey("default", "web")
 SETTINGS = ObjectKey("default", "settings")
 
 
-async def test_a_service_keeps_its_address_and_the_super_clusters_node_port_goes_up(
+async def test_a_service_keeps_its_address_and_gets_another_node_port_if_its_own_is_taken(
     world: World, acme: TenantCluster
 ) -> None:
     port = {"port": 80, "nodePort": 31111}
+    world.super.script.add("POST", "/services$", Answer(422))
     acme.server.create(SERVICES, a_service(type="NodePort", clusterIP="10.101.5.20", ports=[port]))
     mirror = await acme.goes_down(SERVICES, WEB)
     assert mirror["spec"]["clusterIP"] == "10.101.5.20"
-    assert "nodePort" not in mirror["spec"]["ports"][0], "the super cluster allocates it"
+    assert "nodePort" not in mirror["spec"]["ports"][0], "the super cluster allocates one"
     allocated = {"spec": {"ports": [{"port": 80, "nodePort": 32222}]}}
     world.super.patch(SERVICES, acme.mirror_key(WEB), allocated)
     await eventually(
@@ -102,13 +104,22 @@ async def test_a_pod_gets_a_token_of_its_own_cluster_and_it_goes_with_the_pod(
     pod = acme.server.create(PODS, a_pod(volumes=[volume], serviceAccountName="default"))
     mirror = await acme.goes_down(PODS, WEB)
     assert mirror["spec"]["automountServiceAccountToken"] is False
-    secrets = world.super.objects(SECRETS, acme.mirror_key(WEB).namespace)
+    below = acme.mirror_key(WEB).namespace
+    assert not world.super.objects(SECRETS, below), (
+        "a token names its pod's node: not before it has one"
+    )
+    await acme.runs(WEB)
+    secrets = world.super.objects(SECRETS, below)
     assert len(secrets) == 1
     due = datetime.fromisoformat(secrets[0]["metadata"]["annotations"][api.EXPIRES_ANNOTATION])
     assert 2000 < (due - datetime.now(due.tzinfo)).total_seconds() < 3607
     request = acme.server.script.calls("POST", "serviceaccounts", "token")[0].json
     assert request["spec"]["boundObjectRef"]["uid"] == pod["metadata"]["uid"]
-    acme.server.delete(PODS, WEB)
+    acme.server.delete(PODS, WEB, grace=0)
+    await eventually(
+        lambda: "deletionTimestamp" in (acme.mirror(PODS, WEB) or {})["metadata"], "it ends below"
+    )
+    world.super.delete(PODS, acme.mirror_key(WEB), grace=0)
     await acme.gone_everywhere(PODS, WEB)
     await eventually(
         lambda: not world.super.objects(SECRETS, acme.mirror_key(WEB).namespace),

@@ -255,6 +255,7 @@ async def test_the_token_of_a_pod_goes_when_another_pod_takes_its_name(
     second = acme.server.create(PODS, pod)
     await eventually(lambda: "deletionTimestamp" in below(world, acme)["metadata"], "it ends below")
     world.super.delete(PODS, acme.mirror_key(WEB), grace=0)
+    await acme.runs(WEB)
     await eventually(
         lambda: tokens_of() == [second["metadata"]["uid"]], "only the new pod's token is there"
     )
@@ -269,6 +270,7 @@ async def test_a_pod_that_is_refused_for_long_asks_for_one_token_only(
     source = {"serviceAccountToken": {"path": "token"}}
     acme.server.create(PODS, a_pod(volumes=[{"name": "v", "projected": {"sources": [source]}}]))
     await acme.goes_down(PODS, WEB)
+    await acme.runs(WEB)
     assert len(acme.server.script.calls("POST", "serviceaccounts", "token")) == 1
     assert len(world.super.script.calls("POST", "secrets")) == 1
 

@@ -1,0 +1,195 @@
+"""Streams of kubectl on a real node, in WebSockets and, as older ones do, in SPDY."""
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import signal
+import socket
+import ssl
+import struct
+import termios
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
+
+from kube.connection import load_kubeconfig
+from tests.e2e.local_system import LocalSystem, TenantCluster, wait_for
+from tests.e2e_real.containers import container_pod, is_ready
+
+LARGE = 24_000_000
+SERVER = "head -c 24000000 /dev/urandom > /tmp/file; exec httpd -f -p 8080 -h /tmp"
+FOLLOWERS = 60
+COPIED = 96 << 20
+GROWTH = 80 << 20
+SUMMARY = "/api/v1/nodes/real-0/proxy/stats/summary"
+METRICS = ("resource", "cadvisor", "probes")
+
+
+@pytest.fixture(scope="module")
+def pods(team_a: TenantCluster) -> Iterator[TenantCluster]:
+    """team-a with a server, ``files``, and ``echo``, which returns its input."""
+    probe = {"httpGet": {"path": "/file", "port": 8080}, "periodSeconds": 1}
+    files, echo = container_pod("files", SERVER, "real-0"), container_pod("echo", "cat", "real-0")
+    files["spec"]["containers"][0]["readinessProbe"] = probe
+    echo["spec"]["containers"][0] |= {"stdin": True}
+    team_a.apply(files, echo)
+    for name in ("files", "echo"):
+        wait_for(f"{name} is ready", partial(is_ready, team_a, name))
+    yield team_a
+    team_a.kubectl("delete", "pod", "files", "echo", "--grace-period=0", "--force", check=False)
+
+
+@pytest.fixture(params=["true", "false"], ids=["websocket", "spdy"])
+def client(pods: TenantCluster, request: pytest.FixtureRequest) -> TenantCluster:
+    """A kubectl that speaks only one of the protocols."""
+    names = ("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", "KUBECTL_PORT_FORWARD_WEBSOCKETS")
+    return replace(pods, variables=dict.fromkeys(names, request.param))
+
+
+def test_output_errors_and_exit_code(client: TenantCluster) -> None:
+    done = client.run("exec", "files", "--", "sh", "-c", "echo out; echo err >&2; exit 7")
+    assert (done.stdout, done.returncode) == ("out\n", 7)
+    assert "err\n" in done.stderr
+
+
+def test_binary_input_of_any_size_ends_and_comes_back(client: TenantCluster) -> None:
+    """The command ends because its input does: the stream is closed on one side only."""
+    data = os.urandom(LARGE)
+    digest = client.pipe("exec", "-i", "files", "--", "sha256sum", stdin=data)
+    assert digest.split()[0].decode() == hashlib.sha256(data).hexdigest()
+    assert client.pipe("exec", "-i", "files", "--", "cat", stdin=data) == data
+
+
+def test_attach_speaks_with_the_container(client: TenantCluster) -> None:
+    text = f"said by {os.urandom(4).hex()}"
+    master, slave = os.openpty()
+    process = client.at_terminal(slave, "attach", "-i", "echo")
+    try:
+        os.write(master, f"{text}\n".encode())
+        wait_for("it is echoed", lambda: text in client.run("logs", "echo").stdout)
+    finally:
+        process.terminate()
+        process.wait(10)
+        os.close(master)
+        os.close(slave)
+
+
+def test_a_terminal_has_the_size_of_ours(client: TenantCluster) -> None:
+    master, slave = os.openpty()
+    _resize(slave, 40, 100)
+    script = "while sleep 0.2; do stty size; done"
+    process = client.at_terminal(slave, "exec", "-it", "files", "--", "sh", "-c", script)
+    try:
+        _read_until(master, "40 100")
+        _resize(slave, 50, 120)
+        process.send_signal(signal.SIGWINCH)
+        _read_until(master, "50 120")
+    finally:
+        process.terminate()
+        process.wait(10)
+        os.close(master)
+        os.close(slave)
+
+
+def _resize(descriptor: int, rows: int, columns: int) -> None:
+    fcntl.ioctl(descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+
+def _read_until(descriptor: int, text: str) -> None:
+    os.set_blocking(descriptor, False)
+    said = ""
+
+    def heard() -> bool:
+        nonlocal said
+        try:
+            said += os.read(descriptor, 65536).decode()
+        except BlockingIOError:
+            pass
+        return text in said
+
+    wait_for(f"the terminal shows {text!r}", heard, 30)
+
+
+def test_a_large_file_comes_through_a_forwarded_port(client: TenantCluster) -> None:
+    wanted = client.kubectl("exec", "files", "--", "sha256sum", "/tmp/file").split()[0]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    process = client.start("port-forward", "pod/files", f"{port}:8080")
+    try:
+        assert process.stdout is not None
+        assert re.match(r"Forwarding from 127\.0\.0\.1", process.stdout.readline())
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/file", timeout=60) as answer:
+            assert hashlib.sha256(answer.read()).hexdigest() == wanted
+    finally:
+        process.terminate()
+        process.communicate(timeout=10)
+
+
+def test_run_answers_and_checkpoint_is_refused(pods: TenantCluster) -> None:
+    path = "/api/v1/nodes/real-0/proxy/{}/default/files/main?cmd=id"
+    done = pods.run("create", "--raw", path.format("run"), "-f", "/dev/null")
+    assert "uid=0" in done.stdout, done.stderr
+    done = pods.run("create", "--raw", path.format("checkpoint"), "-f", "/dev/null")
+    assert done.returncode
+    assert "orbidden" in done.stderr
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_metrics_are_of_the_tenants_own_pods(
+    pods: TenantCluster, team_b: TenantCluster, name: str
+) -> None:
+    path = f"/api/v1/nodes/real-0/proxy/metrics/{name}"
+    found = wait_for("there are metrics", lambda: _with_pod(pods.kubectl("get", "--raw", path)))
+    assert 'namespace="default"' in found
+    assert pods.key not in found
+    other = team_b.kubectl("get", "--raw", path)
+    assert 'pod="files"' not in other
+    assert pods.key not in other
+
+
+def _with_pod(text: str) -> str:
+    return text if 'pod="files"' in text else ""
+
+
+def test_the_nodes_totals_are_the_sum_of_the_tenants_pods(pods: TenantCluster) -> None:
+    text = pods.kubectl("get", "--raw", SUMMARY)
+    summary = json.loads(text)
+    assert {"files", "echo"} <= {pod["podRef"]["name"] for pod in summary["pods"]}
+    used = sum(pod.get("memory", {}).get("workingSetBytes", 0) for pod in summary["pods"])
+    assert summary["node"]["memory"]["workingSetBytes"] == used
+    assert pods.key not in text
+
+
+def test_followers_and_a_copy_at_once_leave_the_agent_small(
+    local: LocalSystem, pods: TenantCluster, team_b: TenantCluster
+) -> None:
+    supervised = psutil.Process(local.pid("real-nodes", "real-0-node-agent"))
+    agent = [supervised, *supervised.children(recursive=True)][-1]
+    base = agent.memory_info().rss
+    with ExitStack() as stack:
+        for _ in range(FOLLOWERS):
+            stack.enter_context(_followed(pods, "echo"))
+        pods.pipe("exec", "-i", "files", "--", "sh", "-c", "cat > /dev/null", stdin=bytes(COPIED))
+        team_b.kubectl("get", "--raw", SUMMARY)  # others are answered
+        assert agent.memory_info().rss - base < GROWTH
+
+
+def _followed(tenant: TenantCluster, pod: str) -> ssl.SSLSocket:
+    """``logs -f``, of which the answer's head is read."""
+    credentials = load_kubeconfig(tenant.kubeconfig.read_bytes())
+    server, context = urlsplit(credentials.server), credentials.ssl_context()
+    assert context is not None
+    plain = socket.create_connection((server.hostname, server.port), 30)
+    tls = context.wrap_socket(plain, server_hostname=server.hostname)
+    path = f"/api/v1/namespaces/default/pods/{pod}/log?follow=true"
+    tls.sendall(f"GET {path} HTTP/1.1\r\nHost: tenant\r\n\r\n".encode())
+    assert tls.recv(65536).startswith(b"HTTP/1.1 200 ")
+    return tls

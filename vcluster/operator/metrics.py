@@ -1,0 +1,33 @@
+"""What the operator has measured, for Prometheus. Pure."""
+
+from collections.abc import Iterator, Mapping
+
+from prometheus_client.core import CollectorRegistry, GaugeMetricFamily
+from prometheus_client.exposition import generate_latest
+from prometheus_client.registry import Collector
+
+from vcluster.datastore.shares import Reading
+
+
+def exposition(readings: Mapping[str, Reading]) -> str:
+    """Each tenant's share of the datastore; those that left are not in it."""
+    registry = CollectorRegistry()
+    registry.register(_Shares(readings))
+    return generate_latest(registry).decode()
+
+
+class _Shares(Collector):
+    def __init__(self, readings: Mapping[str, Reading]) -> None:
+        self._readings = readings
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """See Collector."""
+        for name, text, field in (
+            ("objects", "objects in the datastore", "objects"),
+            ("bytes", "bytes of keys and values in the datastore", "size"),
+            ("level", "0: may write; 1: no new objects; 2: nothing may grow", "level"),
+        ):
+            family = GaugeMetricFamily(f"operator_datastore_{name}", text, labels=["tenant"])
+            for key, reading in self._readings.items():
+                family.add_metric([key], float(getattr(reading, field)))
+            yield family
