@@ -14,7 +14,6 @@ from yarl import URL
 from kube.connection import Credentials, CredentialSource
 from kube.errors import Unreachable
 
-
 LARGE_BODY = 1 << 20
 """aiohttp warns of more bytes at once: they might lock the event loop."""
 
