@@ -4,6 +4,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from io import BytesIO
 from typing import NamedTuple, Protocol
 from urllib.parse import urlsplit
 
@@ -12,6 +13,9 @@ from yarl import URL
 
 from kube.connection import Credentials, CredentialSource
 from kube.errors import Unreachable
+
+LARGE_BODY = 1 << 20
+"""aiohttp warns of more bytes at once: they might lock the event loop."""
 
 
 class Response(NamedTuple):
@@ -138,7 +142,7 @@ class AiohttpTransport:
         async with session.request(
             method,
             URL(self._base + target, encoded=True),
-            data=body or None,
+            data=BytesIO(body) if len(body) > LARGE_BODY else body or None,
             headers={**self._headers, **headers},
             ssl=self._ssl,
             server_hostname=self._name,

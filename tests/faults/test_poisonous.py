@@ -15,8 +15,9 @@ from tests.chaos import load
 from tests.chaos.agreement import both_sides_agree
 from tests.chaos.clusters import connected, insist
 from tests.chaos.pace import until_running
-from tests.e2e.local_system import LocalSystem, TenantCluster
+from tests.e2e.local_system import TenantCluster
 from tests.e2e.objects import pod
+from tests.faults.system import FaultSystem
 from vcluster import api
 
 MOST_DATA = 1 << 20
@@ -52,12 +53,12 @@ def long_named() -> list[tuple[str, Object]]:
 
 @pytest.mark.parametrize("objects", [large(), crowded(), long_named()], ids=["1 MiB", "300", "253"])
 async def test_the_largest_objects_go_down_as_any(
-    local: LocalSystem,
-    team_a: TenantCluster,
-    team_b: TenantCluster,
+    system: FaultSystem,
+    victims: list[TenantCluster],
+    beside: TenantCluster,
     objects: list[tuple[str, Object]],
 ) -> None:
-    async with connected(team_a) as client_a, connected(team_b) as client_b:
+    async with connected(victims[0]) as client_a, connected(beside) as client_b:
         await load.prepare(client_a)
         await load.prepare(client_b)
         pods = []
@@ -69,7 +70,7 @@ async def test_the_largest_objects_go_down_as_any(
         await until_running(client_b, "neighbour")
         for key in pods:
             await _phase(client_a, key, "Running")
-        await both_sides_agree(local, team_a)
+        await both_sides_agree(system.local, victims[0])
         await load.clear(client_a)
         await load.clear(client_b)
         for _, obj in objects:
@@ -77,24 +78,25 @@ async def test_the_largest_objects_go_down_as_any(
                 key = ObjectKey("", obj["metadata"]["name"])
                 uid = decode_object(await client_a.get(NAMESPACES, key))["metadata"]["uid"]
                 await client_a.delete(NAMESPACES, key, uid=uid)
-    await both_sides_agree(local, team_a, team_b)
+    await both_sides_agree(system.local, victims[0], beside)
 
 
 async def test_a_phase_that_nobody_knows_goes_up_and_stops_nothing(
-    local: LocalSystem, team_a: TenantCluster
+    system: FaultSystem, victims: list[TenantCluster]
 ) -> None:
-    async with connected(team_a) as client, connected(local.super) as super_client:
+    local = system.local
+    async with connected(victims[0]) as client, connected(local.super) as super_client:
         await load.prepare(client)
         await until_running(client, "odd")
         key = ObjectKey(load.NAMESPACE, "odd")
-        below = ObjectKey(api.super_namespace(team_a.key, load.NAMESPACE), "odd")
+        below = ObjectKey(api.super_namespace(victims[0].key, load.NAMESPACE), "odd")
         for phase in ("Levitating", "Running"):
             patch = encode({"status": {"phase": phase}})
             await super_client.patch(PODS, below, Patch.MERGE, patch, "status")
             await _phase(client, key, phase)
         await until_running(client, "after")
         await load.clear(client)
-    await both_sides_agree(local, team_a)
+    await both_sides_agree(system.local, victims[0])
 
 
 async def _create(client: Client, key: ObjectKey, obj: Object) -> None:
