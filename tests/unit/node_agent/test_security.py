@@ -21,12 +21,13 @@ from kube.objects import Object, encode
 from kube.resources import CONFIG_MAPS, PODS
 from tests.fakes.waiting import eventually, eventually_so
 from tests.unit.node_agent.tenants import NOW, TenantUnderTest, an_authority, key_of
-from tests.unit.node_agent.world import UPGRADE, World, running_world
+from tests.unit.node_agent.world import World, running_world
 from vcluster import api
 from vcluster.pki.authority import KeyPair, Subject, Usage, Validity
 
 LOGS = "/containerLogs/default/web/web"
 SECRET = "hunter2"
+NEXT = "GET /pods HTTP/1.1\r\nHost: x\r\n\r\n"
 YESTERDAY = Validity(NOW - timedelta(days=2), NOW - timedelta(days=1))
 TOMORROW = Validity(NOW + timedelta(days=1), NOW + timedelta(days=2))
 
@@ -109,6 +110,10 @@ async def test_strangers_get_401_and_nothing_is_done(world: World, stranger: str
     assert_refused_once(logs, 401)
 
 
+def request(*lines: str, behind: str = "") -> bytes:
+    return ("\r\n".join([*lines, "", ""]) + behind).encode("latin-1")
+
+
 def assert_refused_once(logs: Any, status: int) -> None:
     """One line, without what the client must keep to itself."""
     [line] = [entry for entry in logs if entry["event"] == "refused"]
@@ -163,128 +168,6 @@ async def test_what_the_operator_has_not_published_counts_for_nothing(
     world.publish(last)
     await eventually_so(lambda: _status(world, last, 404), "what came later is known")
     assert await _status(world, intruder, 401)
-
-
-@pytest.mark.parametrize(
-    ("path", "status"),
-    [
-        ("/containerLogs/../../pods", 400),
-        ("/containerLogs/default/../web/web", 400),
-        ("/containerLogs/default%2Fweb/web/web", 400),
-        ("/containerLogs/default/%2e%2e/web", 400),
-        ("/containerLogs/default/web%00/web", 400),
-        ("/containerLogs//web/web", 400),
-        ("/containerLogs/default/web/web/", 400),
-        ("/containerLogs/default/web/web/web", 400),
-        ("/containerLogs/default/default/web/web", 400),
-        ("/containerLogs/default/web/web;x=y", 400),
-        ("/containerLogs/DEFAULT/web/web", 400),
-        ("/containerLogs/default\\web/web/web", 400),
-        ("/./containerLogs/default/web/web", 403),
-        ("/containerLogs/team-b-2222-default/web/web", 404),
-        ("/containerLogs/team-a-11111111-default/web/web", 404),
-        ("/containerLogs/kube-system/web/web", 404),
-        ("/run/team-b-2222-default/web/web", 404),
-        ("/exec/default/web/other-uid/web", 405),
-        ("/logs/", 403),
-        ("/logs/../pods", 403),
-        ("/logs/syslog", 403),
-        ("/configz", 403),
-        ("/debug/pprof/heap", 403),
-        ("/checkpoint/default/web/web", 403),
-        ("/healthz", 403),
-        ("/metrics", 403),
-        ("/stats", 403),
-        ("/stats/summary/x", 403),
-        ("/pods/default/web", 403),
-        ("/podsx", 403),
-        ("/cri/exec/abc", 403),
-        ("/", 403),
-        ("/pods//", 403),
-        ("//pods", 403),
-        ("/%70ods", 403),
-        ("/exec/default/web/web%2F..", 400),
-        ("/portForward/default/web/%2e%2e", 400),
-        (f"/containerLogs/default/{'w' * 2000}/web", 400),
-        (f"/containerLogs/default/{'w.' * 600}w/web", 400),
-    ],
-)
-async def test_paths_that_are_not_a_tenants_are_refused(
-    world: World, path: str, status: int
-) -> None:
-    """Another tenant's or the own super namespace, escapes, double names, all that is not served."""
-    method = {"run": "POST", "exec": "PUT"}.get(path.split("/")[1], "GET")
-    with capture_logs() as logs:
-        answer = await world.ask(world.team_a.client(), method, f"{path}?secret={SECRET}")
-    assert answer.status == status, answer.text
-    assert not world.kubelet.requests
-    assert_refused_once(logs, status)
-
-
-def request(*lines: str, behind: str = "") -> bytes:
-    return ("\r\n".join([*lines, "", ""]) + behind).encode("latin-1")
-
-
-EXEC = "POST /exec/default/web/web?command=ls HTTP/1.1"
-CHUNKED = "Transfer-Encoding: chunked"
-NEXT = "GET /pods HTTP/1.1\r\nHost: x\r\n\r\n"
-
-
-@pytest.mark.parametrize(
-    ("data", "status"),
-    [
-        (request(f"GET {LOGS} HTTP/1.1", "Host: x", behind=NEXT), 400),
-        (request(EXEC, "Connection: Upgrade", "Upgrade: SPDY/3.1", behind=NEXT), 400),
-        (request(f"GET {LOGS} HTTP/1.1", "Content-Length: 40"), 413),
-        (request(f"GET {LOGS} HTTP/1.1", CHUNKED, behind="3\r\nabc\r\n0\r\n\r\n"), 413),
-        (request(f"GET {LOGS} HTTP/1.1", CHUNKED, behind=f"0\r\n\r\n{NEXT}"), 400),
-        (request(f"GET {LOGS} HTTP/1.1", "Transfer-Encoding: gzip", behind="0\r\n\r\n"), 413),
-        (request(f"GET {LOGS} HTTP/1.1", CHUNKED, CHUNKED, behind="0\r\n\r\n"), 400),
-        (request(f"GET {LOGS} HTTP/1.1", CHUNKED, "Content-Length: 9", behind="0\r\n\r\n"), 413),
-        (request(f"GET {LOGS} HTTP/1.1", "Content-Length: 0", "Content-Length: 40"), 400),
-        (request(f"GET {LOGS} HTTP/1.1", "Host: x", "Host: y"), 400),
-        (request(f"GET {LOGS} HTTP/1.1", " folded: x"), 400),
-        (request(f"GET {LOGS} HTTP/1.1", "Bad Name: x"), 400),
-        (request(f"GET {LOGS} HTTP/1.1", "X: a\nGET /pods HTTP/1.1"), 400),
-        (request(f"GET {LOGS} HTTP/1.1", "X: a\x00b"), 400),
-        (request(f"GET {LOGS} HTTP/1.0"), 400),
-        (request(f"GET {LOGS} HTTP/2.0"), 400),
-        (request(f"GET {LOGS} extra HTTP/1.1"), 400),
-        (request("GET https://127.0.0.1:10250/pods HTTP/1.1"), 400),
-        (request("CONNECT 127.0.0.1:10250 HTTP/1.1"), 400),
-        (request(f"GET {LOGS}#x HTTP/1.1"), 400),
-        (request(f"GET {LOGS}?a=\x7f HTTP/1.1"), 400),
-        (request(f"DELETE {LOGS} HTTP/1.1"), 405),
-        (request(f"GET {LOGS} HTTP/1.1", "Connection: Upgrade", "Upgrade: SPDY/3.1"), 400),
-        (request(EXEC, "Upgrade: SPDY/3.1"), 400),
-        (request(EXEC, "Connection: Upgrade", "Upgrade: h2c"), 400),
-        (request(EXEC, "Connection: Upgrade", "Upgrade: websocket", "Upgrade: SPDY/3.1"), 400),
-        (request(EXEC, "Connection: close"), 400),
-        (request(f"GET {LOGS} HTTP/1.1", f"X: {'y' * 300_000}"), 431),
-    ],
-)
-async def test_requests_that_could_mean_two_things_are_refused(
-    world: World, data: bytes, status: int
-) -> None:
-    with capture_logs() as logs:
-        answer = await world.send(world.team_a.client(), data)
-    assert answer.status == status, answer.text
-    assert not world.kubelet.requests
-    assert_refused_once(logs, status)
-
-
-async def test_what_follows_a_failed_upgrade_never_reaches_the_kubelet(world: World) -> None:
-    """Else it would be a request of ours, with our rights (as in CVE-2018-1002105)."""
-    reader, writer = await world.connect(world.team_a.client())
-    lines = ["POST /exec/default/web/gone HTTP/1.1", *(f"{k}: {v}" for k, v in UPGRADE.items())]
-    writer.write(request(*lines))
-    answer = await reader.readuntil(b"\r\n\r\n")
-    assert answer.startswith(b"HTTP/1.1 404 ")
-    writer.write(NEXT.encode())
-    rest = await reader.read(-1)
-    writer.close()
-    assert rest == b"container not found in default"
-    assert len(world.kubelet.requests) == 1
 
 
 async def test_a_pod_made_anew_under_its_name_is_another_one(world: World) -> None:
