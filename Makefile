@@ -35,7 +35,8 @@ check: $(STAMP) ## Lint, format, types, import layers
 	@$(BIN)/lint-imports
 
 test: $(if $(filter 0,$(shell id -u)),real-binaries,binaries) ## All tests but the long faults: unit, integration, e2e, real nodes, chaos
-	@$(BIN)/pytest tests --ignore=tests/faults
+	@$(BIN)/pytest tests/chaos
+	@$(BIN)/pytest tests --ignore=tests/faults --ignore=tests/chaos --numprocesses=2 --dist=loadgroup
 
 integration: binaries ## Tests against real etcd and kube-apiservers
 	@$(BIN)/pytest tests/integration
