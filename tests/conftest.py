@@ -24,6 +24,7 @@ _PLAIN = structlog.dev.ConsoleRenderer(
 structlog.configure(processors=[*structlog.get_config()["processors"][:-1], _PLAIN])
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Of several processes (``--dist=loadgroup``) one runs all tests that share a system.
 
