@@ -1,7 +1,6 @@
 """Fixtures that every layer may use."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +12,6 @@ from kube.connection import Credentials, FixedCredentials
 from kube.transport import AiohttpTransport
 from tests.fakes.apiserver import FakeApiServer
 
-TESTS = Path(__file__).parent
-
 settings.register_profile("here", deadline=None, max_examples=50)  # shared machines are slow
 settings.load_profile("here")
 # A traceback in colours and boxes takes a second, in which nothing else of the process goes on.
@@ -22,18 +19,6 @@ _PLAIN = structlog.dev.ConsoleRenderer(
     colors=False, exception_formatter=structlog.dev.plain_traceback
 )
 structlog.configure(processors=[*structlog.get_config()["processors"][:-1], _PLAIN])
-
-
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of several processes (``--dist=loadgroup``) one runs all tests that share a system.
-
-    They mostly wait; the unit tests share nothing, and go wherever there is time.
-    """
-    for item in items:
-        folder = item.path.relative_to(TESTS).parts[0]
-        if folder != "unit":
-            item.add_marker(pytest.mark.xdist_group(folder))
 
 
 def client_of(server: FakeApiServer, timeout: float = 5.0, **options: Any) -> Client:
