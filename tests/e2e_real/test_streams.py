@@ -7,28 +7,20 @@ import os
 import re
 import signal
 import socket
-import ssl
 import struct
 import termios
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-from urllib.parse import urlsplit
 
-import psutil
 import pytest
 
-from kube.connection import load_kubeconfig
-from tests.e2e.local_system import LocalSystem, TenantCluster, wait_for
+from tests.e2e.local_system import TenantCluster, wait_for
 from tests.e2e_real.containers import container_pod, is_ready
 
 LARGE = 24_000_000
 SERVER = "head -c 24000000 /dev/urandom > /tmp/file; exec httpd -f -p 8080 -h /tmp"
-FOLLOWERS = 60
-COPIED = 96 << 20
-GROWTH = 80 << 20
 SUMMARY = "/api/v1/nodes/real-0/proxy/stats/summary"
 METRICS = ("resource", "cadvisor", "probes")
 
@@ -166,30 +158,3 @@ def test_the_nodes_totals_are_the_sum_of_the_tenants_pods(pods: TenantCluster) -
     used = sum(pod.get("memory", {}).get("workingSetBytes", 0) for pod in summary["pods"])
     assert summary["node"]["memory"]["workingSetBytes"] == used
     assert pods.key not in text
-
-
-def test_followers_and_a_copy_at_once_leave_the_agent_small(
-    local: LocalSystem, pods: TenantCluster, team_b: TenantCluster
-) -> None:
-    supervised = psutil.Process(local.pid("real-nodes", "real-0-node-agent"))
-    agent = [supervised, *supervised.children(recursive=True)][-1]
-    base = agent.memory_info().rss
-    with ExitStack() as stack:
-        for _ in range(FOLLOWERS):
-            stack.enter_context(_followed(pods, "echo"))
-        pods.pipe("exec", "-i", "files", "--", "sh", "-c", "cat > /dev/null", stdin=bytes(COPIED))
-        team_b.kubectl("get", "--raw", SUMMARY)  # others are answered
-        assert agent.memory_info().rss - base < GROWTH
-
-
-def _followed(tenant: TenantCluster, pod: str) -> ssl.SSLSocket:
-    """``logs -f``, of which the answer's head is read."""
-    credentials = load_kubeconfig(tenant.kubeconfig.read_bytes())
-    server, context = urlsplit(credentials.server), credentials.ssl_context()
-    assert context is not None
-    plain = socket.create_connection((server.hostname, server.port), 30)
-    tls = context.wrap_socket(plain, server_hostname=server.hostname)
-    path = f"/api/v1/namespaces/default/pods/{pod}/log?follow=true"
-    tls.sendall(f"GET {path} HTTP/1.1\r\nHost: tenant\r\n\r\n".encode())
-    assert tls.recv(65536).startswith(b"HTTP/1.1 200 ")
-    return tls
