@@ -9,6 +9,8 @@ from syncer.admission.figures import Figures
 from syncer.admission.gangs import Gang
 from syncer.entries import Entry, TenantPod, decode_tenant_pod, entry_decoder, renewal_time
 from syncer.kinds.mirror import DownwardKind, UpwardKind, digest
+from syncer.kinds.pod_volumes import token_secret_name
+from syncer.kinds.trust_bundles import trust_secret_name
 from syncer.runtime.store import ObjectStore
 from syncer.runtime.workqueue import Request
 from syncer.super_state import MASS_KINDS, SuperState
@@ -141,6 +143,13 @@ class TenantState:
             pod.synced = 0
             self.super.down.add(self.request(PODS.plural, secret.source))
 
+    def _doubt_tokens(self, pod: ObjectKey, uid: str) -> None:
+        """A list no longer has the pod: the renewal looks whether it is gone, and removes its Secrets then."""
+        namespace = super_namespace(self.tenant.key, pod.namespace)
+        for name in (token_secret_name(uid), trust_secret_name(uid)):
+            if (secret := ObjectKey(namespace, name)) in self.renewals:
+                self.renewals[secret] = 0.0
+
     def use_node(self, node: str, pod: ObjectKey) -> None:
         """The pod runs on the node: a virtual node may be needed (nodes.mode: used)."""
         if self.tenant.nodes_mode != "used":
@@ -171,6 +180,8 @@ class TenantState:
             if before:
                 if raw:
                     self.deleted[request] = before.uid
+                else:
+                    self._doubt_tokens(key, before.uid)
                 if before.node:
                     self.leave_node(before.node, key)
             down.add(request)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from kube.errors import ServerError
-from kube.objects import Object, ObjectKey
+from kube.objects import Object, ObjectKey, encode
 from kube.resources import CLUSTER_TRUST_BUNDLES, NAMESPACES, PODS, SECRETS, SERVICE_ACCOUNTS
 from syncer.admission.grants import AlwaysOurs
 from syncer.entries import renewal_time
@@ -126,6 +126,15 @@ async def test_a_renewal_for_a_pod_that_has_gone_removes_the_secret(both: Both) 
     both.a_pod(SOURCE)  # another one of the same name
     assert await tokens.renew(both.super_state, both.state, key) is None
     assert both.super.get(SECRETS, key) is None
+
+
+async def test_a_pod_that_a_list_no_longer_has_is_looked_for_at_once(both: Both) -> None:
+    """Nobody saw it being deleted: its API server had been away."""
+    pod = both.a_pod(SOURCE)
+    key = await both.provide(pod)
+    both.state.pods.upsert(encode(pod), listed=0)
+    both.state.pods.retain(set(), int(pod["metadata"]["resourceVersion"]))
+    assert both.state.renewals[key] == 0.0
 
 
 async def test_a_removal_that_fails_can_be_repeated(both: Both) -> None:
