@@ -144,7 +144,7 @@ class TenantState:
             self.super.down.add(self.request(PODS.plural, secret.source))
 
     def _doubt_tokens(self, pod: ObjectKey, uid: str) -> None:
-        """A list no longer has the pod: the renewal looks whether it is gone, and removes its Secrets then."""
+        """A list no longer has the pod: its renewal looks whether it is gone, and removes the Secrets."""
         namespace = super_namespace(self.tenant.key, pod.namespace)
         for name in (token_secret_name(uid), trust_secret_name(uid)):
             if (secret := ObjectKey(namespace, name)) in self.renewals:
