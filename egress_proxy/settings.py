@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from egress_proxy.destinations import Network
+from vcluster import environment
 
 PREFIX = "EGRESS_PROXY_"
 
@@ -33,14 +34,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     log_level: str = "info"
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
+    def from_environment(cls, variables: Mapping[str, str]) -> "Settings":
         """Raises msgspec.ValidationError, naming the variable and what would be right."""
-        values = {
-            name.removeprefix(PREFIX).lower(): value
-            for name, value in environment.items()
-            if name.startswith(PREFIX)
-        }
-        settings = msgspec.convert(values, cls, strict=False)
+        settings = environment.settings(cls, PREFIX, variables)
         if not settings.tenants_directory:
             raise msgspec.ValidationError(f"{PREFIX}TENANTS_DIRECTORY must name a folder")
         for name in ("allowed_cidrs", "denied_cidrs"):

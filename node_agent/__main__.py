@@ -1,16 +1,8 @@
 """``python -m node_agent``, also installed as ``node-agent``."""
 
-import asyncio
-import os
-import signal
-import sys
-
-import msgspec
-
-from kube.connection import InvalidKubeconfig, super_credentials
 from node_agent.app import App
 from node_agent.settings import Settings
-from syncer.runtime.logs import log_to_stdout
+from syncer.runtime import program
 
 USAGE = """usage: node-agent
 
@@ -21,29 +13,8 @@ arguments: it is told by environment variables named NODE_AGENT_*, see docs/oper
 
 def main() -> None:
     """Run until SIGTERM or SIGINT; exit code 2 if the environment is wrong."""
-    if len(sys.argv) > 1:
-        print(USAGE, end="")
-        sys.exit(0 if sys.argv[1] in ("-h", "--help") else 2)
-    try:
-        settings = Settings.from_environment(os.environ)
-        credentials = super_credentials(settings.super_kubeconfig, os.environ)
-        log_to_stdout(settings.log_level)
-    except (msgspec.ValidationError, InvalidKubeconfig, KeyError) as error:
-        print(f"node-agent: the environment is wrong: {error}", file=sys.stderr)
-        sys.exit(2)
-    try:
-        asyncio.run(_until_told_to_stop(App(settings, credentials)))
-    except asyncio.CancelledError:
-        pass
-
-
-async def _until_told_to_stop(app: App) -> None:
-    main_task = asyncio.current_task()
-    assert main_task is not None
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, main_task.cancel)
-    await app.run()
+    settings, credentials = program.begin("node-agent", USAGE, Settings.from_environment)
+    program.run_until_told_to_stop(App(settings, credentials).run)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from vcluster import api
+from vcluster import api, environment
 
 PREFIX = "NODE_AGENT_"
 
@@ -46,14 +46,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     log_level: str = "info"
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
+    def from_environment(cls, variables: Mapping[str, str]) -> "Settings":
         """Raises msgspec.ValidationError, naming the variable and what would be right."""
-        values = {
-            name.removeprefix(PREFIX).lower(): value
-            for name, value in environment.items()
-            if name.startswith(PREFIX)
-        }
-        settings = msgspec.convert(values, cls, strict=False)
+        settings = environment.settings(cls, PREFIX, variables)
         required = ["certificate", "key"] + (["kubelet_ca"] if settings.node else [])
         if missing := [name for name in required if not getattr(settings, name)]:
             names = ", ".join(f"{PREFIX}{name.upper()}" for name in missing)

@@ -15,7 +15,6 @@ from kube.objects import ObjectKey
 from kube.resources import PODS
 from kube.transport import Transport
 from syncer import buckets, metrics
-from syncer.health import HealthServer
 from syncer.kinds import downward_kinds
 from syncer.kinds.network_policy import Ranges
 from syncer.membership.fence import FencedTransport
@@ -27,6 +26,7 @@ from syncer.reconcilers.isolation import Isolation
 from syncer.reconcilers.pod_downward import PodDownward
 from syncer.reconcilers.upward import UpwardReconciler
 from syncer.runtime.controller import Controller
+from syncer.runtime.health import health_server
 from syncer.runtime.history import HistoryLost
 from syncer.runtime.workqueue import Request, WorkQueue
 from syncer.sessions import Sessions
@@ -83,12 +83,20 @@ class App:
 
         Raises a group with HistoryLost when a new process has to begin anew.
         """
-        health = HealthServer(list, self.problems, self._refresh_metrics)
         settings = self._settings
-        port = await health.start(settings.address, settings.port, settings.port_file)
-        log.info("serving", address=settings.address, port=port, member=self._membership.name)
+        served = health_server(
+            settings.address,
+            settings.port,
+            settings.port_file,
+            self.problems,
+            metrics.REGISTRY,
+            self._refresh_metrics,
+        )
         try:
-            async with asyncio.TaskGroup() as tasks:
+            async with served as port, asyncio.TaskGroup() as tasks:
+                log.info(
+                    "serving", address=settings.address, port=port, member=self._membership.name
+                )
                 tasks.create_task(self._membership.run())
                 tasks.create_task(self._trust())
                 mirroring = tasks.create_task(self._mirror(tasks))
@@ -100,7 +108,6 @@ class App:
         except* _Left:
             log.info("left", member=self._membership.name)
         finally:
-            await health.stop()
             await self._client.close()
 
     async def _trust(self) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 import msgspec
 
+from vcluster import environment
+
 PREFIX = "SYNCER_"
 NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 
@@ -64,14 +66,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.request_timeout * 4
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
+    def from_environment(cls, variables: Mapping[str, str]) -> "Settings":
         """Raises msgspec.ValidationError, naming the variable and what would be right."""
-        values = {
-            name.removeprefix(PREFIX).lower(): value
-            for name, value in environment.items()
-            if name.startswith(PREFIX)
-        }
-        return msgspec.convert(values, cls, strict=False)
+        return environment.settings(cls, PREFIX, variables)
 
     @property
     def denied(self) -> list[str]:

@@ -89,6 +89,9 @@ class Turn:
         self._turns = 0
         self._alone = False
         self._paused = True
+        self._pauses = (
+            0  # so far: whoever has awaited something sees whether there was one meanwhile
+        )
         self._wanted = False
         self._held = False
         self._known_until: int | None = None
@@ -123,6 +126,7 @@ class Turn:
         Raises ApiError, Unreachable.
         """
         self.number, self._paused, self._alone = 0, True, False
+        self._pauses += 1
         self._news.set()
         if lead:
             async with self._writing:
@@ -137,10 +141,9 @@ class Turn:
         if not self._paused:
             return
         self._alone, self._paused = alone, False
+        self._wanted = self._wanted or (self._held and not alone)  # to give it back
         if alone:
             self._begin(granting)
-        elif self._held:
-            self._wanted = True  # to give it back
         self._news.set()
 
     async def run(
@@ -156,24 +159,28 @@ class Turn:
         """
         while True:
             self._news.clear()
+            pauses = self._pauses
             try:
                 if self._may_take() and await self._mine():
                     self._wanted = False
                     self._known_until = await catch_up(self._known_until)
-                    clean = await self._grant(granting)
+                    clean = await self._grant(granting, pauses)
                     self._known_until = max(self._known_until, seen()) if clean else None
-                    await self._give_back()
+                    if self._pauses == pauses:
+                        await self._give_back()
                     await asyncio.sleep(PAUSE_SECONDS)
                     continue
             except (ApiError, Unreachable) as error:
-                self.number, self._wanted = 0, True
+                self._wanted = True
+                if self._pauses == pauses:
+                    self.number = 0
                 log.info("no turn to hand out devices", reason=str(error))
             await self._news_within(LOOK_SECONDS if self._wanted else None)
 
     async def leave(self) -> None:
         """Give the turn back, if it is ours: nothing is granted any more. Raises ApiError, Unreachable."""
-        self.number, self._paused = 0, False
-        self._known_until = None
+        await self.pause(lead=False)
+        self._wanted, self._known_until = False, None
         await self._give_back()
 
     def _may_take(self) -> bool:
@@ -188,22 +195,27 @@ class Turn:
         self.number = self._turns
         granting.turn_came()
 
-    async def _grant(self, granting: Granting) -> bool:
-        """Our turn, until all that was granted is seen; False: of something nothing is known."""
-        if self._paused:
+    async def _grant(self, granting: Granting, pauses: int) -> bool:
+        """Our turn, until all that was granted is seen; False: of something nothing is known.
+
+        ``pauses``: as many as there were when we took the turn; one more ends it.
+        """
+        if self._pauses != pauses:
             return False
         self._begin(granting)
-        if await self._is_done(granting, GRANTED_SECONDS):
+        if await self._is_done(granting, pauses, GRANTED_SECONDS):
             return True
+        if self._pauses != pauses:
+            return False
         self.number = 0
         granting.take_back()
-        return await self._is_done(granting, self._longest_answer)
+        return await self._is_done(granting, pauses, self._longest_answer)
 
-    async def _is_done(self, granting: Granting, seconds: float) -> bool:
+    async def _is_done(self, granting: Granting, pauses: int, seconds: float) -> bool:
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
         while granting.outstanding():
-            if self._paused or loop.time() >= end:
+            if self._pauses != pauses or loop.time() >= end:
                 return False
             self._news.clear()
             await self._news_within(end - loop.time())
@@ -219,7 +231,7 @@ class Turn:
     async def _take(self) -> bool:
         """Write our name into the Lease; False: another member has the turn."""
         try:
-            lease = _decode_lease(await self._client.get(LEASES, self._key))
+            lease = _lease(await self._client.get(LEASES, self._key))
         except NotFound:
             self._known_until = None
             return await self._write(None, self._process)
@@ -229,15 +241,15 @@ class Turn:
             return True
         if holder and not await self._is_over(holder):
             return False
-        self._known_until = None if holder else _pods_seen(lease.metadata)
+        self._known_until = _pods_seen(lease.metadata)
         return await self._write(lease.metadata, self._process)
 
     async def _give_back(self) -> None:
         self.number = 0
         async with self._writing:
-            if not self._held or self._paused or self._alone:
+            if not self._held:
                 return
-            lease = _decode_lease(await self._client.get(LEASES, self._key))
+            lease = _lease(await self._client.get(LEASES, self._key))
             if lease.spec.holder_identity == self._process:
                 await self._write(lease.metadata, None)
             self._held = False
@@ -265,7 +277,15 @@ class Turn:
         return True
 
 
+def _lease(raw: bytes) -> _Lease:
+    """Raises Unreachable: whatever answered is no API server."""
+    try:
+        return _decode_lease(raw)
+    except msgspec.MsgspecError as error:
+        raise Unreachable("the answer is not a Lease") from error
+
+
 def _pods_seen(metadata: Metadata) -> int | None:
-    """Up to where the last holder had seen the pods; None: it did not say."""
+    """Up to where the last holder had seen the pods; None: it did not say, or has died with the turn."""
     written = metadata.annotations.get(SEEN_ANNOTATION, "")
     return int(written) if written.isdigit() else None

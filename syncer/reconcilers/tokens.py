@@ -126,6 +126,9 @@ async def provide_planned(
         await provide(super_state, state, pod)
         if state.unissued.get(key) is pod:
             del state.unissued[key]
+        live = state.pods.get(key)
+        if live is None or live.uid != uid:  # it went meanwhile, and nobody knew of these Secrets
+            await remove_of_pod(super_state, state, key.namespace, uid)
 
 
 async def provide(super_state: SuperState, state: TenantState, pod: Object) -> None:

@@ -16,10 +16,11 @@ async def health_server(
     problems: Callable[[], list[str]],
     registry: CollectorRegistry,
     refresh: Callable[[], None] = lambda: None,
-) -> AsyncIterator[None]:
-    """Serves until left. ``port`` 0 chooses a free one; the port file, if one is wanted, holds it by then.
+) -> AsyncIterator[int]:
+    """Serves until left; gives the port, which the port file then holds too, if one is wanted.
 
-    ``problems`` says why the program is not ready, ``refresh`` is called before metrics are told.
+    ``port`` 0 chooses a free one. ``problems`` says why the program is not ready, ``refresh`` is called
+    before metrics are told.
     """
 
     async def healthz(_request: web.Request) -> web.Response:
@@ -44,11 +45,12 @@ async def health_server(
     try:
         site = web.TCPSite(runner, address, port)
         await site.start()
+        chosen = int(runner.addresses[0][1])
         if port_file:
             file = Path(port_file)
             new = file.with_name(f"{file.name}.new")
-            new.write_text(f"{runner.addresses[0][1]}\n")
+            new.write_text(f"{chosen}\n")
             new.replace(file)
-        yield
+        yield chosen
     finally:
         await runner.cleanup()

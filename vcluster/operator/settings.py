@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 import msgspec
 
+from vcluster import environment
+
 PREFIX = "OPERATOR_"
 
 
@@ -41,11 +43,6 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     log_level: str = "info"
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
+    def from_environment(cls, variables: Mapping[str, str]) -> "Settings":
         """Raises msgspec.ValidationError, naming the variable and what would be right."""
-        values = {
-            name.removeprefix(PREFIX).lower(): value
-            for name, value in environment.items()
-            if name.startswith(PREFIX)
-        }
-        return msgspec.convert(values, cls, strict=False)
+        return environment.settings(cls, PREFIX, variables)

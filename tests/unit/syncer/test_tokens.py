@@ -1,5 +1,6 @@
 """The tokens of a pod: made once, renewed in time, gone with the pod."""
 
+import asyncio
 import time
 from base64 import b64decode
 from collections.abc import AsyncIterator
@@ -21,7 +22,8 @@ from syncer.tenant_state import TenantState
 from tests.builders import a_namespace, a_pod, a_tenant
 from tests.conftest import client_of
 from tests.fakes.apiserver import FakeApiServer
-from tests.fakes.faults import Answer, Cut
+from tests.fakes.faults import Answer, Cut, Hang
+from tests.fakes.waiting import eventually
 from vcluster import api
 from vcluster.api import Tenant
 
@@ -135,6 +137,22 @@ async def test_a_pod_that_a_list_no_longer_has_is_looked_for_at_once(both: Both)
     both.state.pods.upsert(encode(pod), listed=0)
     both.state.pods.retain(set(), int(pod["metadata"]["resourceVersion"]))
     assert both.state.renewals[key] == 0.0
+
+
+async def test_a_pod_that_goes_while_its_token_is_issued_leaves_none(both: Both) -> None:
+    pod = both.a_pod(SOURCE)
+    key, uid = ObjectKey("default", "web"), pod["metadata"]["uid"]
+    both.state.pods.upsert(encode(pod), listed=0)
+    tokens.plan(both.state, pod)
+    slow = both.tenant.script.add("POST", "/token$", Hang())
+    issuing = asyncio.create_task(tokens.provide_planned(both.super_state, both.state, key, uid))
+    await eventually(lambda: slow.hits, "its token is asked for")
+    both.state.pods.remove(encode(pod))
+    await tokens.remove_of_pod(both.super_state, both.state, key.namespace, uid)
+    both.state.forget_pod(key)
+    slow.remove()
+    await issuing
+    assert not both.super.objects(SECRETS, NAMESPACE)
 
 
 async def test_a_removal_that_fails_can_be_repeated(both: Both) -> None:
