@@ -8,6 +8,7 @@ import asyncio
 import random
 import socket
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator
 
 from egress_proxy.destinations import (
@@ -22,6 +23,7 @@ from egress_proxy.destinations import (
     service_key,
     within,
 )
+from egress_proxy.pace import Pace
 from kube.client import Client
 from kube.errors import NotFound
 from kube.objects import Object, ObjectKey, decode_object, key_of
@@ -32,6 +34,8 @@ from vcluster.api import super_namespace
 ENDPOINTS_TRIED = 3
 QUESTIONS_AT_ONCE = 4
 """Of one tenant: a tenant that connects in vain as fast as it can slows only itself."""
+QUESTIONS_PER_SECOND, QUESTIONS_IN_A_ROW = 20, 40
+"""Of one tenant. Each is some lists, for which the super API server looks at all pods."""
 FRESH_SECONDS = 1.0
 """So long an answer serves; an address is not another pod's sooner."""
 MOST_ANSWERS = 4096
@@ -77,6 +81,7 @@ class Directory:
         self._allowed = allowed
         self._denied = denied
         self._asking: dict[str, asyncio.Semaphore] = {}
+        self._paces = defaultdict[str, Pace](lambda: Pace(QUESTIONS_PER_SECOND, QUESTIONS_IN_A_ROW))
         self._answers: dict[tuple[str, Target], tuple[float, list[Target] | Denied]] = {}
 
     async def addresses(self, tenant: str, target: Target) -> list[Target]:
@@ -86,6 +91,7 @@ class Directory:
         async with self._asking.setdefault(tenant, asyncio.Semaphore(QUESTIONS_AT_ONCE)):
             until, answer = self._answers.get((tenant, target), (0.0, []))
             if time.monotonic() > until:
+                await asyncio.sleep(self._paces[tenant].delay())
                 answer = await self._answer(tenant, target)
                 if len(self._answers) >= MOST_ANSWERS:
                     self._answers.clear()
@@ -97,6 +103,7 @@ class Directory:
     def forget(self, tenant: str) -> None:
         """The tenant has gone."""
         self._asking.pop(tenant, None)
+        self._paces.pop(tenant, None)
 
     async def _answer(self, tenant: str, target: Target) -> list[Target] | Denied:
         try:

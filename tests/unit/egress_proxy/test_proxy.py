@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from egress_proxy.app import App
+from egress_proxy.directory import QUESTIONS_IN_A_ROW, QUESTIONS_PER_SECOND
 from egress_proxy.settings import Settings
 from kube.connection import Credentials, FixedCredentials
 from kube.objects import Object, ObjectKey
@@ -243,3 +244,13 @@ async def test_a_tenant_has_a_bounded_number_of_connections(tmp_path: Path) -> N
         refused = await world.asked(TEAM_A, f"{HERE}:{world.port}")
         assert b" 403 1 connections are open at once, no more" in refused
         writer.close()
+
+
+async def test_who_asks_all_the_time_waits_and_nobody_else(world: World) -> None:
+    world.run_pod(TEAM_B, "web")
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    for number in range(QUESTIONS_IN_A_ROW + 10):
+        assert not await world.lets_through(TEAM_A, f"10.9.0.{number}:80")
+    assert loop.time() - started >= 9 / QUESTIONS_PER_SECOND
+    assert await world.lets_through(TEAM_B, f"{HERE}:{world.port}")
