@@ -10,11 +10,8 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
-INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
-INSTANCES = 512
-"""Each tenant's control plane takes 14, and Linux allows a user 128 unless it is told otherwise."""
+from vcluster.local.machine import ENOUGH, INOTIFY
 
 
 def series(arguments: Sequence[str]) -> list[list[str]]:
@@ -40,15 +37,15 @@ def many_watchers() -> Iterator[None]:
     """Let there be enough for the systems of all series, if we may; afterwards all is as it was."""
     try:
         before = INOTIFY.read_text()
-        if int(before) < INSTANCES:
-            INOTIFY.write_text(str(INSTANCES))
+        if int(before) < ENOUGH:
+            INOTIFY.write_text(str(ENOUGH))
     except OSError:
         yield  # not Linux, or not root: then there are no real nodes, which need them most
         return
     try:
         yield
     finally:
-        if int(before) < INSTANCES:
+        if int(before) < ENOUGH:
             INOTIFY.write_text(before)
 
 

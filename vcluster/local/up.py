@@ -9,7 +9,7 @@ from typing import Any
 
 from vcluster.binaries import REAL_NODE_NAMES
 from vcluster.control_plane.cluster import ApiError, Cluster, Unreachable
-from vcluster.local import components, configuration, credentials, datastore, objects
+from vcluster.local import components, configuration, credentials, datastore, machine, objects
 from vcluster.local.options import Options
 from vcluster.local.programs import assemble_programs
 from vcluster.local.real_nodes import bring_up, leftovers, requirements
@@ -36,6 +36,8 @@ def up(state: State, given: dict[str, Any], report: Report) -> None:
     with state.locked():
         state.prepare()
         options = _remember(state, given)
+        if said := machine.advice(machine.inotify_instances()):
+            report(said)
         real = REAL_NODE_NAMES if options.real_nodes else ()
         assemble_programs(state, (*components.wanted(options), *real), report)
         _Bringing(state, options, report).run()
