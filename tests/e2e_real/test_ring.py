@@ -8,12 +8,14 @@ from tests.e2e_real.containers import container_pod
 
 WORKERS = 4
 PORT = 9000
-# Each adds itself to what it is given; the first begins, and ends with what all have added.
+# Each adds itself to what it is given; the first begins, and ends with what all have added. The taker lets
+# `cat` read the connection: an `nc` whose own input has ended tells so at once, and a giver that hears it
+# before it has said anything may go without a word.
 WORKER = f"""
 me=$JOB_COMPLETION_INDEX
 peer=train-$(( (me + 1) % {WORKERS} )).train
 give() {{ until echo "$1" | nc -w 5 $peer {PORT} 2>/dev/null; do sleep 0.2; done; }}
-take() {{ nc -l -p {PORT} < /dev/null; }}
+take() {{ nc -l -p {PORT} -e sh -c 'cat > /tmp/taken'; cat /tmp/taken; }}
 if [ $me = 0 ]; then
   take > /tmp/whole & give "$TEAM: 0"; wait; cat /tmp/whole
 else
