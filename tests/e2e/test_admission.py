@@ -150,10 +150,10 @@ def test_a_native_pod_group_goes_down_as_one(local: LocalSystem, team_a: TenantC
     assert local.super.get("pod", "pair-0", team_a.super_namespace()) is None
     team_a.apply(pod("pair-1", **member))
     team_a.kubectl(
-        "wait", "--for=condition=Ready", "pod/pair-0", "pod/pair-1", "--timeout=60s"
+        "wait", "--for=condition=Ready", "pod/pair-0", "pod/pair-1", "--timeout=150s"
     )  # fmt: skip
     team_a.kubectl("delete", "pod", "pair-0", "pair-1", "alone", "--wait=false")
-    team_a.kubectl("delete", "podgroup", "pair", "--timeout=60s")
+    team_a.kubectl("delete", "podgroup", "pair", "--timeout=150s")
 
 
 def test_an_unknown_key_of_a_quota_is_refused(local: LocalSystem) -> None:

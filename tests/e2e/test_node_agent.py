@@ -23,7 +23,7 @@ LOGS = b"GET /containerLogs/default/asked/main HTTP/1.1\r\nHost: node\r\n\r\n"
 def tenant(team_a: TenantCluster) -> Iterator[TenantCluster]:
     """Team A with a pod that runs."""
     team_a.apply(pod("asked"))
-    team_a.kubectl("wait", "--for=condition=Ready", "pod/asked", "--timeout=60s")
+    team_a.kubectl("wait", "--for=condition=Ready", "pod/asked", "--timeout=150s")
     yield team_a
     team_a.kubectl("delete", "pod", "asked", "--wait=false")
 

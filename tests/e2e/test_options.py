@@ -169,7 +169,7 @@ def test_a_type_that_came_later_its_objects_and_their_status(
 ) -> None:
     crd = "crd/widgets.e2e.example.com"
     wait_for("the type is up", partial(tenant.get, "crd", "widgets.e2e.example.com"))
-    tenant.kubectl("wait", "--for=condition=Established", crd, "--timeout=30s")
+    tenant.kubectl("wait", "--for=condition=Established", crd, "--timeout=150s")
     tenant.kubectl("create", "secret", "generic", "widget-key")
     spec = {"secretName": "widget-key", "size": 1}
     widget = {
@@ -196,7 +196,7 @@ def test_a_type_that_came_later_its_objects_and_their_status(
 def test_a_snapshot_of_a_public_class(provider: Cluster, tenant: TenantCluster) -> None:
     name = f"volumesnapshots.{SNAPSHOTS}"
     wait_for("the type is up", partial(tenant.get, "crd", name))
-    tenant.kubectl("wait", "--for=condition=Established", f"crd/{name}", "--timeout=30s")
+    tenant.kubectl("wait", "--for=condition=Established", f"crd/{name}", "--timeout=150s")
     source = {"persistentVolumeClaimName": "data"}
     snapshot = {
         "apiVersion": f"{SNAPSHOTS}/v1",

@@ -81,7 +81,7 @@ def test_a_network_policy_reaches_no_namespace_of_another_tenant(
 def test_a_budget_holds_on_both_sides(local: LocalSystem, team_a: TenantCluster) -> None:
     namespace = team_a.super_namespace()
     team_a.apply(deployment("guarded", replicas=3), budget("guard", "guarded", maxUnavailable=1))
-    team_a.kubectl("rollout", "status", "deployment/guarded", "--timeout=60s")
+    team_a.kubectl("rollout", "status", "deployment/guarded", "--timeout=150s")
     wait_for("one may go in the tenant", lambda: allowed(team_a, "guard") == 1)
     wait_for("one may go below", lambda: allowed(local.super, "guard", namespace) == 1)
     mirror = local.super.get("pdb", "guard", namespace) or {}

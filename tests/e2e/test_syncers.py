@@ -117,7 +117,7 @@ def test_two_syncers_on_every_tenant_do_nothing_twice(
     )
     wait_for("eight run", partial(number_running, team_a, "both", 8))
     team_a.kubectl("rollout", "restart", "deployment", "both")
-    team_a.kubectl("rollout", "status", "deployment", "both", "--timeout=60s")
+    team_a.kubectl("rollout", "status", "deployment", "both", "--timeout=150s")
     team_a.kubectl("scale", "deployment", "both", "--replicas=3")
     wait_for(
         "both sides have the same three",

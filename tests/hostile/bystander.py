@@ -48,7 +48,7 @@ def alice_works(alice: TenantCluster, seconds: float = 10.0) -> None:
     """A pod of hers runs within the time, and goes."""
     alice.apply(pod("witness"))
     wait_for("alice's pod runs", partial(phase_is, alice, "witness", "Running"), seconds)
-    alice.kubectl("delete", "pod", "witness", "--timeout=30s")
+    alice.kubectl("delete", "pod", "witness", "--timeout=150s")
 
 
 def phase_is(tenant: TenantCluster, name: str, phase: str) -> bool:
