@@ -88,7 +88,17 @@ def test_a_budget_holds_on_both_sides(local: LocalSystem, team_a: TenantCluster)
     assert mirror["spec"]["minAvailable"] == 2
 
     team_a.apply(budget("guard", "guarded", minAvailable="100%"))
-    wait_for("none may go below", lambda: not allowed(local.super, "guard", namespace))
+
+    def shut() -> bool:
+        found = local.super.get("pdb", "guard", namespace) or {"metadata": {}, "spec": {}}
+        counted = found.get("status", {}).get("observedGeneration", 0)
+        return (
+            found["spec"].get("minAvailable") == 3
+            and counted == found["metadata"].get("generation")
+            and not allowed(local.super, "guard", namespace)
+        )
+
+    wait_for("none may go below", shut)
     victim = local.super.items("pods", "-n", namespace, "-l", "app=guarded")[0]["metadata"]["name"]
     body = f'{{"apiVersion":"policy/v1","kind":"Eviction","metadata":{{"name":"{victim}"}}}}'
     path = f"/api/v1/namespaces/{namespace}/pods/{victim}/eviction"

@@ -284,7 +284,7 @@ def test_deleting_many_pods_leaves_none_terminating(
         names = [item["metadata"]["name"] for item in cluster_pods]
         return [name for name in names if name.startswith("many-")]
 
-    wait_for("none is left", lambda: not left(team_a.items("pods")), seconds=20)
+    wait_for("none is left", lambda: not left(team_a.items("pods")))
     assert not left(local.super.items("pods", "-n", team_a.super_namespace()))
     wait_for(
         "their tokens are gone",
