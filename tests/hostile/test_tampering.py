@@ -148,8 +148,5 @@ def test_a_webhook_in_the_way_of_the_syncer(
         for _ in range(3):
             alice_works(alice)
         mallory.kubectl("delete", "validatingwebhookconfiguration", "in-the-way")
-    wait_for(
-        "its pod is gone, since all is written now",
-        lambda: mallory.get("pod", "before") is None,
-        240,  # it may have to wait for what was tried in vain
-    )
+    # What was tried in vain may have to wait for its next turn.
+    wait_for("its pod is gone, all is written", lambda: mallory.get("pod", "before") is None, 240)
