@@ -151,7 +151,9 @@ def test_a_token_that_was_due_during_an_outage_is_renewed_at_once(
         for item in local.super.items("secrets", "-n", namespace, "-l", selector)
         if item["metadata"]["annotations"][api.NAME_ANNOTATION] == "known"
     ]
-    name, pid = secret["metadata"]["name"], local.pid("super", "syncer")
+    name = secret["metadata"]["name"]
+    # Zero, of one that is between two lives, would mean all of us.
+    pid = wait_for("the syncer runs", lambda: local.pid("super", "syncer"))
     os.kill(pid, signal.SIGSTOP)
     try:
         # The hour of its renewal passes.
