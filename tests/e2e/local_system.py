@@ -14,9 +14,13 @@ import yaml
 
 Object = dict[str, Any]
 T = TypeVar("T")
+PATIENCE = 150.0
+"""Seconds. A wait ends as soon as it may; machines that build or test something else are slow."""
+KUBECTL_SECONDS = 300.0
+"""For one command, longer than any wait of its own, so that it is kubectl that says what is missing."""
 
 
-def wait_for(what: str, condition: Callable[[], T | None], seconds: float = 60.0) -> T:
+def wait_for(what: str, condition: Callable[[], T | None], seconds: float = PATIENCE) -> T:
     """The first value of ``condition`` that is true; AssertionError that names ``what``."""
     deadline = time.monotonic() + seconds
     while True:
@@ -44,7 +48,7 @@ class Cluster:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=KUBECTL_SECONDS,
         )
 
     def pipe(self, *args: str, stdin: bytes) -> bytes:
@@ -55,7 +59,7 @@ class Cluster:
             env=self._environment,
             capture_output=True,
             check=False,
-            timeout=120,
+            timeout=KUBECTL_SECONDS,
         )
         assert done.returncode == 0, f"kubectl {' '.join(args)}: {done.stderr.decode()}"
         return done.stdout

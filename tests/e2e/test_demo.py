@@ -20,7 +20,7 @@ def test_the_demo_runs_twice(
             capture_output=True,
             text=True,
             check=False,
-            timeout=300,
+            timeout=600,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         assert "example.com/v1" in done.stdout

@@ -36,7 +36,7 @@ def test_a_readiness_gate_is_the_tenants_to_open(team_a: TenantCluster) -> None:
 def test_the_tenants_gate_is_seen_below(local: LocalSystem, team_a: TenantCluster) -> None:
     gate = "example.com/below"
     team_a.apply(pod("below", readinessGates=[{"conditionType": gate}]))
-    team_a.kubectl("wait", "--for=jsonpath={.status.phase}=Running", "pod/below", "--timeout=60s")
+    team_a.kubectl("wait", "--for=jsonpath={.status.phase}=Running", "pod/below", "--timeout=150s")
     status = {"status": {"conditions": [{"type": gate, "status": "True"}]}}
     team_a.kubectl("patch", "pod", "below", "--subresource=status", "-p", yaml.safe_dump(status))
     wait_for(
@@ -85,7 +85,7 @@ def test_an_eviction_below_is_a_disruption_above(local: LocalSystem, team_a: Ten
 
 def test_a_tenants_own_eviction_ends_the_pod(local: LocalSystem, team_a: TenantCluster) -> None:
     team_a.apply(pod("evicted"))
-    team_a.kubectl("wait", "--for=condition=Ready", "pod/evicted", "--timeout=60s")
+    team_a.kubectl("wait", "--for=condition=Ready", "pod/evicted", "--timeout=150s")
     eviction = {
         "apiVersion": "policy/v1",
         "kind": "Eviction",
@@ -128,7 +128,7 @@ def test_nodes_appear_with_their_first_pod_if_so_wished(local: LocalSystem) -> N
     try:
         assert sparse.items("nodes") == []
         sparse.apply(pod("first"))
-        sparse.kubectl("wait", "--for=condition=Ready", "pod/first", "--timeout=60s")
+        sparse.kubectl("wait", "--for=condition=Ready", "pod/first", "--timeout=150s")
         found = sparse.get("pod", "first")
         assert found is not None
         (node,) = sparse.items("nodes")

@@ -153,16 +153,8 @@ def test_law_5_a_restarted_syncer_finds_its_place_again(
     local: LocalSystem, team_a: TenantCluster
 ) -> None:
     team_a.apply(deployment("steady", replicas=3))
-    wait_for(
-        "three run",
-        lambda: (
-            sum(
-                item["status"]["phase"] == "Running"
-                for item in team_a.items("pods", "-l", "app=steady")
-            )
-            == 3
-        ),
-    )
+    # Until they are available, nodes have more to say of them.
+    team_a.kubectl("rollout", "status", "deployment/steady", "--timeout=150s")
     namespace = team_a.super_namespace()
     before = {
         item["metadata"]["uid"]: item["metadata"]["resourceVersion"]
@@ -192,7 +184,7 @@ def test_law_5_a_restarted_syncer_finds_its_place_again(
 
 def stop_syncer(local: LocalSystem) -> None:
     """kill -9; the supervisor starts it again."""
-    os.kill(local.pid("super", "syncer"), signal.SIGKILL)
+    os.kill(wait_for("it runs", partial(local.pid, "super", "syncer")), signal.SIGKILL)
 
 
 def test_law_7_the_super_cluster_enforces_pod_security(
@@ -200,17 +192,21 @@ def test_law_7_the_super_cluster_enforces_pod_security(
 ) -> None:
     """Behind a front door that the tenant has removed, and by the super cluster itself as well."""
     team_a.kubectl("label", "namespace", "default", "pod-security.kubernetes.io/enforce=privileged")
-    team_a.kubectl("delete", "validatingadmissionpolicybindings", "--all")
     privileged = {"name": "main", "image": "demo", "securityContext": {"privileged": True}}
     mighty = yaml.safe_dump(pod("mighty", containers=[privileged]))
 
-    def admitted() -> bool:
+    def admitted() -> bool:  # each time anew, since the operator puts them back
+        team_a.kubectl("delete", "validatingadmissionpolicybindings", "--all")
         return "created" in team_a.kubectl("create", "-f", "-", stdin=mighty, check=False)
 
     wait_for("the tenant's own API server admits it", admitted)
     assert "privileged" in told(team_a, "mighty", "PodSecurity")
-    found = team_a.get("pod", "mighty") or {}
-    (condition,) = found["status"]["conditions"]
+
+    def conditions() -> list[Object]:
+        found = team_a.get("pod", "mighty") or {"status": {}}
+        return found["status"].get("conditions") or []
+
+    (condition,) = wait_for("its status says so too", conditions)
     assert (condition["type"], condition["reason"]) == ("virtualcluster.dev/Refused", "PodSecurity")
     namespace = team_a.super_namespace()
     assert local.super.get("pod", "mighty", namespace) is None
@@ -256,5 +252,4 @@ def test_law_8_tokens_are_the_tenants_and_in_no_log(
                 team_a.kubectl("create", "-f", "-", "-o", "json", stdin=json.dumps(review))
             )["status"]
         ),
-        seconds=30,
     )

@@ -81,14 +81,24 @@ def test_a_network_policy_reaches_no_namespace_of_another_tenant(
 def test_a_budget_holds_on_both_sides(local: LocalSystem, team_a: TenantCluster) -> None:
     namespace = team_a.super_namespace()
     team_a.apply(deployment("guarded", replicas=3), budget("guard", "guarded", maxUnavailable=1))
-    team_a.kubectl("rollout", "status", "deployment/guarded", "--timeout=60s")
+    team_a.kubectl("rollout", "status", "deployment/guarded", "--timeout=150s")
     wait_for("one may go in the tenant", lambda: allowed(team_a, "guard") == 1)
     wait_for("one may go below", lambda: allowed(local.super, "guard", namespace) == 1)
     mirror = local.super.get("pdb", "guard", namespace) or {}
     assert mirror["spec"]["minAvailable"] == 2
 
     team_a.apply(budget("guard", "guarded", minAvailable="100%"))
-    wait_for("none may go below", lambda: not allowed(local.super, "guard", namespace))
+
+    def shut() -> bool:
+        found = local.super.get("pdb", "guard", namespace) or {"metadata": {}, "spec": {}}
+        counted = found.get("status", {}).get("observedGeneration", 0)
+        return (
+            found["spec"].get("minAvailable") == 3
+            and counted == found["metadata"].get("generation")
+            and not allowed(local.super, "guard", namespace)
+        )
+
+    wait_for("none may go below", shut)
     victim = local.super.items("pods", "-n", namespace, "-l", "app=guarded")[0]["metadata"]["name"]
     body = f'{{"apiVersion":"policy/v1","kind":"Eviction","metadata":{{"name":"{victim}"}}}}'
     path = f"/api/v1/namespaces/{namespace}/pods/{victim}/eviction"

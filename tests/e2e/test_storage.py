@@ -133,7 +133,7 @@ def test_a_stateful_set_with_claims_runs(
     volumes = {f"{class_name}-{index}" for index in range(2)}
     storage.apply(*(volume(name, class_name) for name in volumes))
     tenant.apply(stateful_set("database", 2, class_name))
-    tenant.kubectl("rollout", "status", "statefulset/database", "--timeout=90s")
+    tenant.kubectl("rollout", "status", "statefulset/database", "--timeout=150s")
     bound = [
         wait_for(f"{name} is bound", partial(phase, tenant, "pvc", name, "Bound"))
         for name in ("data-database-0", "data-database-1")
@@ -151,7 +151,7 @@ def test_a_stateful_set_with_claims_runs(
     assert tenant.key not in tenant.kubectl("get", "pv,pvc", "-A", "-o", "json")
     assert not team_b.items("pv"), "another tenant sees none of them"
     tenant.kubectl("delete", "statefulset", "database")
-    tenant.kubectl("delete", "pvc", "data-database-0", "data-database-1", "--timeout=60s")
+    tenant.kubectl("delete", "pvc", "data-database-0", "data-database-1", "--timeout=150s")
     namespace = tenant.super_namespace()
     for item in bound:
         wait_for(
@@ -187,7 +187,7 @@ def test_a_claim_grows(storage: Cluster, tenant: TenantCluster) -> None:
         return bool(found["status"]["capacity"]["storage"] == GROWN)
 
     wait_for("the capacity is up", grown)
-    tenant.kubectl("delete", "pvc", "growing", "--timeout=60s")
+    tenant.kubectl("delete", "pvc", "growing", "--timeout=150s")
 
 
 def test_a_claim_of_a_class_that_forbids_it_does_not_grow(
@@ -198,7 +198,7 @@ def test_a_claim_of_a_class_that_forbids_it_does_not_grow(
     wait_for("it is bound", partial(phase, tenant, "pvc", "fixed", "Bound"))
     patch = f'{{"spec":{{"resources":{{"requests":{{"storage":"{GROWN}"}}}}}}}}'
     assert "forbidden" in tenant.kubectl("patch", "pvc", "fixed", "-p", patch, check=False)
-    tenant.kubectl("delete", "pvc", "fixed", "--timeout=60s")
+    tenant.kubectl("delete", "pvc", "fixed", "--timeout=150s")
 
 
 def test_an_ephemeral_volume_is_one_claim_and_goes_with_its_pod(
@@ -208,10 +208,11 @@ def test_an_ephemeral_volume_is_one_claim_and_goes_with_its_pod(
     template = {"spec": claim("", "by-hand-late")["spec"]}
     volumes = [{"name": "scratch", "ephemeral": {"volumeClaimTemplate": template}}]
     tenant.apply(pod("brief", volumes=volumes))
-    tenant.kubectl("wait", "--for=condition=Ready", "pod/brief", "--timeout=60s")
+    tenant.kubectl("wait", "--for=condition=Ready", "pod/brief", "--timeout=150s")
     wait_for("it is bound", partial(phase, tenant, "pvc", "brief-scratch", "Bound"))
     namespace = tenant.super_namespace()
-    assert len(storage.items("pvc", "-n", namespace)) == 1
+    claims = {item["metadata"]["name"] for item in storage.items("pvc", "-n", namespace)}
+    assert {name for name in claims if "brief" in name} == {"brief-scratch"}
     tenant.kubectl("delete", "pod", "brief")
     wait_for("the claim is gone", partial(is_gone, tenant, "pvc", "brief-scratch"))
     wait_for("also below", partial(is_gone, storage, "pvc", "brief-scratch", namespace))
@@ -225,7 +226,7 @@ def test_a_claim_in_use_stays_until_its_pod_is_gone(
     tenant.apply(pod("user", volumes=volumes))
     assert "'protected' not found" in told(tenant, "user", "FailedMount")
     tenant.apply(claim("protected"))
-    tenant.kubectl("wait", "--for=condition=Ready", "pod/user", "--timeout=60s")
+    tenant.kubectl("wait", "--for=condition=Ready", "pod/user", "--timeout=150s")
     tenant.kubectl("delete", "pvc", "protected", "--wait=false")
     tenant.kubectl("label", "pod", "user", "still=there")
     namespace = tenant.super_namespace()
@@ -255,7 +256,10 @@ def test_only_offered_classes_can_be_used_and_a_later_offer_counts(
     forged["metadata"]["annotations"] = {"pv.kubernetes.io/bind-completed": "yes"}
     tenant.apply(forged)
     assert "bind-completed" in told(tenant, "forged", "ReservedKey")
-    assert not storage.items("pvc", "-n", tenant.super_namespace())
+    claims = {
+        item["metadata"]["name"] for item in storage.items("pvc", "-n", tenant.super_namespace())
+    }
+    assert claims.isdisjoint({"greedy", "classless", "empty", "forged"})
     storage.kubectl("label", "storageclass", "internal", "virtualcluster.dev/public=true")
     wait_for("the offer counts", partial(phase, tenant, "pvc", "greedy", "Bound"))
     storage.kubectl("label", "storageclass", "internal", "virtualcluster.dev/public-")
@@ -271,7 +275,8 @@ def test_a_volume_of_the_tenants_own_keeps_its_name(
     found = wait_for("it is bound", partial(phase, tenant, "pvc", "clash", "Bound"))
     name = found["spec"]["volumeName"]
     assert name.startswith("disk-")
-    assert (tenant.get("pv", name) or {})["spec"]["claimRef"]["name"] == "clash"
+    shown = wait_for("its volume is shown", partial(phase, tenant, "pv", name, "Bound"))
+    assert shown["spec"]["claimRef"]["name"] == "clash"
     assert (tenant.get("pv", "disk") or {})["spec"]["storageClassName"] == "own"
     tenant.kubectl("delete", "pv", "disk")
-    tenant.kubectl("delete", "pvc", "clash", "--timeout=60s")
+    tenant.kubectl("delete", "pvc", "clash", "--timeout=150s")

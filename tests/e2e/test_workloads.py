@@ -43,9 +43,9 @@ def test_the_same_names_in_two_tenants_do_not_collide(
 
 def test_a_rollout_replaces_the_pods(team_a: TenantCluster) -> None:
     team_a.apply(deployment("rolling"))
-    team_a.kubectl("rollout", "status", "deployment/rolling", "--timeout=60s")
+    team_a.kubectl("rollout", "status", "deployment/rolling", "--timeout=150s")
     team_a.kubectl("set", "image", "deployment/rolling", "main=demo:2")
-    team_a.kubectl("rollout", "status", "deployment/rolling", "--timeout=60s")
+    team_a.kubectl("rollout", "status", "deployment/rolling", "--timeout=150s")
     images = {item["spec"]["containers"][0]["image"] for item in running(team_a, "rolling")}
     assert images == {"demo:2"}
     team_a.kubectl("delete", "deployment", "rolling")
@@ -72,7 +72,7 @@ def test_a_training_job_on_gpus_completes(local: LocalSystem, team_b: TenantClus
         ),
     )
     assert {mirror["spec"]["subdomain"] for mirror in mirrors} == {"train"}
-    team_b.kubectl("wait", "--for=condition=complete", "job/train", "--timeout=60s")
+    team_b.kubectl("wait", "--for=condition=complete", "job/train", "--timeout=150s")
     nodes = {item["spec"]["nodeName"] for item in team_b.items("pods", "-l", "job-name=train")}
     assert all(name.startswith("gpu-") for name in nodes)
     team_b.kubectl("delete", "job/train", "service/train")
@@ -80,7 +80,7 @@ def test_a_training_job_on_gpus_completes(local: LocalSystem, team_b: TenantClus
 
 def test_a_job_whose_pod_fails_fails(team_a: TenantCluster) -> None:
     team_a.apply(job("broken", 1, {RUN_SECONDS: "1", EXIT_CODE: "7"}))
-    team_a.kubectl("wait", "--for=condition=failed", "job/broken", "--timeout=60s")
+    team_a.kubectl("wait", "--for=condition=failed", "job/broken", "--timeout=150s")
     (failed,) = team_a.items("pods", "-l", "job-name=broken")
     state = failed["status"]["containerStatuses"][0]["state"]
     assert state["terminated"]["exitCode"] == 7
@@ -95,9 +95,9 @@ def test_a_pod_waits_for_its_secret_and_says_so(local: LocalSystem, team_a: Tena
         lambda: any("'later' not found" in event["message"] for event in team_a.events("patient")),
     )
     team_a.apply(pod("hasty"))
-    team_a.kubectl("wait", "--for=condition=Ready", "pod/hasty", "--timeout=60s")
+    team_a.kubectl("wait", "--for=condition=Ready", "pod/hasty", "--timeout=150s")
     team_a.kubectl("create", "secret", "generic", "later", "--from-literal=a=b")
-    team_a.kubectl("wait", "--for=condition=Ready", "pod/patient", "--timeout=60s")
+    team_a.kubectl("wait", "--for=condition=Ready", "pod/patient", "--timeout=150s")
     namespace = team_a.super_namespace()
     assert local.super.get("secret", "later", namespace) is not None
     team_a.kubectl("create", "secret", "generic", "unused", "--from-literal=a=b")
@@ -126,7 +126,7 @@ def test_the_pull_secrets_of_pod_and_service_account_go_down(
     team_a.apply(own, pod("account-pull", serviceAccountName="puller"))
     namespace = team_a.super_namespace()
     for name, secret in (("own-pull", "of-the-pod"), ("account-pull", "of-the-account")):
-        team_a.kubectl("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=60s")
+        team_a.kubectl("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=150s")
         below = local.super.get("pod", name, namespace) or {}
         assert below["spec"]["imagePullSecrets"] == [{"name": secret}]
         found = local.super.get("secret", secret, namespace) or {}
@@ -162,7 +162,7 @@ def test_endpoints_of_a_service_without_selector_go_down(
 def test_what_may_change_on_a_pod_changes_below(local: LocalSystem, team_a: TenantCluster) -> None:
     container = {"name": "main", "image": "one", "resources": {"requests": {"cpu": "100m"}}}
     team_a.apply(pod("changing", containers=[container]))
-    team_a.kubectl("wait", "--for=condition=Ready", "pod/changing", "--timeout=60s")
+    team_a.kubectl("wait", "--for=condition=Ready", "pod/changing", "--timeout=150s")
     team_a.kubectl("label", "pod", "changing", "color=blue")
     team_a.kubectl("set", "image", "pod/changing", "main=two")
     resize = '{"spec":{"containers":[{"name":"main","resources":{"requests":{"cpu":"200m"}}}]}}'
@@ -212,7 +212,7 @@ def test_a_gated_pod_is_not_scheduled_until_its_gate_goes(
     )
     assert "nodeName" not in (team_a.get("pod", "gated") or {})["spec"]
     team_a.kubectl("patch", "pod", "gated", "-p", '{"spec":{"schedulingGates":null}}')
-    team_a.kubectl("wait", "--for=condition=Ready", "pod/gated", "--timeout=60s")
+    team_a.kubectl("wait", "--for=condition=Ready", "pod/gated", "--timeout=150s")
     team_a.kubectl("delete", "pod", "gated")
 
 
@@ -237,7 +237,7 @@ def test_a_pod_that_no_node_fits_says_why(team_a: TenantCluster) -> None:
 
 def test_a_pod_that_names_its_node_runs_there(team_a: TenantCluster) -> None:
     team_a.apply(pod("placed", nodeName="cpu-2"))
-    team_a.kubectl("wait", "--for=condition=Ready", "pod/placed", "--timeout=60s")
+    team_a.kubectl("wait", "--for=condition=Ready", "pod/placed", "--timeout=150s")
     found = team_a.get("pod", "placed")
     assert found is not None
     assert found["spec"]["nodeName"] == "cpu-2"
@@ -284,7 +284,7 @@ def test_deleting_many_pods_leaves_none_terminating(
         names = [item["metadata"]["name"] for item in cluster_pods]
         return [name for name in names if name.startswith("many-")]
 
-    wait_for("none is left", lambda: not left(team_a.items("pods")), seconds=20)
+    wait_for("none is left", lambda: not left(team_a.items("pods")))
     assert not left(local.super.items("pods", "-n", team_a.super_namespace()))
     wait_for(
         "their tokens are gone",
@@ -304,7 +304,7 @@ def test_a_namespace_goes_with_all_that_is_in_it(local: LocalSystem, team_a: Ten
     team_a.kubectl("create", "namespace", "short-lived")
     team_a.kubectl("create", "deployment", "web", "--image=demo", "-n", "short-lived")
     wait_for("it runs", lambda: running(team_a, "web", "short-lived"))
-    team_a.kubectl("delete", "namespace", "short-lived", "--timeout=90s")
+    team_a.kubectl("delete", "namespace", "short-lived", "--timeout=150s")
     wait_for(
         "the super namespace is gone",
         lambda: local.super.get("namespace", team_a.super_namespace("short-lived"), "") is None,

@@ -1,11 +1,17 @@
 """Pods that really run something, and what they said."""
 
+import json
+import re
+import subprocess
+from collections.abc import Iterator
 from typing import Any
 
 from tests.e2e.local_system import Object, TenantCluster, wait_for
 from tests.e2e.objects import pod
 from vcluster.local.real_nodes.images import BUSYBOX
 
+PROBE_SECONDS = 20
+"""In the second that is usual a busy machine may not even have started what a probe asks."""
 ANSWER = "hello from a container"
 SERVER = f"mkdir /www; echo {ANSWER} > /www/index.html; exec httpd -f -p 8080 -h /www"
 
@@ -32,6 +38,7 @@ def web_pod(name: str, node: str) -> Object:
     wanted["spec"]["containers"][0]["readinessProbe"] = {
         "httpGet": {"path": "/", "port": 8080},
         "periodSeconds": 1,
+        "timeoutSeconds": PROBE_SECONDS,
     }
     return wanted
 
@@ -40,7 +47,7 @@ def said(tenant: TenantCluster, name: str, script: str, **options: Any) -> str:
     """What a script says in a pod of the tenant: its output, also if it fails."""
     told = f"({script}) > /dev/termination-log 2>&1"
     tenant.apply(container_pod(name, told, restartPolicy="Never", **options))
-    state = wait_for(f"pod {name} has ended", lambda: _terminated(tenant, name), 90)
+    state = wait_for(f"pod {name} has ended", lambda: _terminated(tenant, name))
     tenant.kubectl("delete", "pod", name, "--wait=false")
     return str(state.get("message", ""))
 
@@ -58,3 +65,20 @@ def is_ready(tenant: TenantCluster, name: str) -> Object | None:
     conditions = found.get("status", {}).get("conditions") or []
     ready = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
     return found if ready else None
+
+
+def forwarded_port(process: subprocess.Popen[str]) -> int:
+    """The port that ``kubectl port-forward`` has chosen; it forwards from now on."""
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    found = re.match(r"Forwarding from 127\.0\.0\.1:(\d+)", line)
+    assert found, line
+    return int(found[1])
+
+
+def watched(process: subprocess.Popen[str]) -> Iterator[Object]:
+    """The events that a watch of kubectl prints, one a line, as they come, until it ends."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("{"):
+            yield json.loads(line)

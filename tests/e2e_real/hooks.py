@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from tests.e2e.local_system import LocalSystem, Object
-from tests.e2e_real.containers import container_pod
+from tests.e2e_real.containers import PROBE_SECONDS, container_pod
 from vcluster.local.real_nodes.image_archive import Image, write
 from vcluster.pki.authority import CertificateAuthority, Subject, Usage, Validity, now
 
@@ -102,8 +102,10 @@ def _pod() -> Object:
             {"name": "tls", "mountPath": "/tls"},
             {"name": "script", "mountPath": "/script"},
         ],
-        "readinessProbe": {"tcpSocket": {"port": PORT}, "periodSeconds": 1},
-    }
+        "readinessProbe": {
+            "tcpSocket": {"port": PORT}, "periodSeconds": 1, "timeoutSeconds": PROBE_SECONDS
+        },
+    }  # fmt: skip
     return pod
 
 

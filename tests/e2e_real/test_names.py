@@ -13,7 +13,7 @@ from tests.e2e_real.containers import ANSWER, container_pod, is_ready, web_pod
 @pytest.fixture(scope="module")
 def named(team_a: TenantCluster) -> Iterator[TenantCluster]:
     """team-a with its DNS, a Service, and a StatefulSet behind a headless one."""
-    wait_for("team-a's DNS is ready", lambda: _available(team_a, "kube-system", "coredns"), 90)
+    wait_for("team-a's DNS is ready", lambda: _available(team_a, "kube-system", "coredns"))
     headless = {"clusterIP": "None", "publishNotReadyAddresses": True}
     team_a.apply(
         web_pod("named", "real-1"),
@@ -52,28 +52,35 @@ def _ring() -> Object:
 
 
 def _in_ring(tenant: TenantCluster, script: str) -> str:
-    return tenant.kubectl("exec", "ring-0", "--", "sh", "-c", script)
+    return tenant.kubectl("exec", "ring-0", "--", "sh", "-c", script, check=False)
+
+
+def _finds(tenant: TenantCluster, name: str, wanted: str) -> bool:
+    """Whether a name, or an address, leads to what is wanted. DNS, a watcher itself, may be late."""
+    return wanted in _in_ring(tenant, f"nslookup {name}")
 
 
 @pytest.mark.parametrize("name", ["named", "named.default", "named.default.svc.cluster.local"])
 def test_a_service_is_found_by_its_names(named: TenantCluster, name: str) -> None:
-    assert _in_ring(named, f"timeout 9 wget -qO- http://{name}/") == f"{ANSWER}\n"
+    # What is new comes to DNS, and to the node's rules for Services, a moment after it is ready.
+    ask = f"timeout 9 wget -qO- http://{name}/"
+    wait_for("it answers", lambda: _in_ring(named, ask) == f"{ANSWER}\n")
 
 
 def test_members_of_a_stateful_set_find_each_other(named: TenantCluster) -> None:
     found = named.get("pod", "ring-1")
     assert found is not None
     address = found["status"]["podIP"]
-    assert address in _in_ring(named, "nslookup ring-1.ring.default.svc.cluster.local")
-    reverse = _in_ring(named, f"nslookup {address}")
-    assert "ring-1.ring.default.svc.cluster.local" in reverse
+    name = "ring-1.ring.default.svc.cluster.local"
+    wait_for("its name leads to it", partial(_finds, named, name, address))
+    wait_for("its address tells its name", partial(_finds, named, address, name))
 
 
 def test_what_hostname_says_is_a_name_that_is_found(named: TenantCluster) -> None:
     own = _in_ring(named, "hostname -f").strip()
     found = named.get("pod", "ring-0")
     assert found is not None
-    assert found["status"]["podIP"] in _in_ring(named, f"nslookup {own}")
+    wait_for("it is found", partial(_finds, named, own, found["status"]["podIP"]))
 
 
 def test_a_full_hostname_is_the_tenants(named: TenantCluster) -> None:

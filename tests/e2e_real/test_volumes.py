@@ -88,6 +88,11 @@ def test_what_a_stateful_set_wrote_outlives_its_pods(
     })  # fmt: skip
     first = wait_for("it runs", lambda: is_ready(tenant, "store-1"))
     volume = bound(tenant, "data-store-1")
+    log = ("exec", "store-1", "--", "sh", "-c", "cat /data/log; ls /data")
+    # It is ready before it has written.
+    wait_for(
+        "it has written", lambda: tenant.run(*log).stdout.split() == ["store-1", "log", "part"]
+    )
     tenant.kubectl("delete", "pod", "store-1")
 
     def again() -> bool:
@@ -95,12 +100,12 @@ def test_what_a_stateful_set_wrote_outlives_its_pods(
         return found is not None and found["metadata"]["uid"] != first["metadata"]["uid"]
 
     wait_for("its successor runs", again)
-    seen = tenant.kubectl("exec", "store-1", "--", "sh", "-c", "cat /data/log; ls /data")
-    assert seen.split() == ["store-1", "store-1", "log", "part"]
+    both = ["store-1", "store-1", "log", "part"]
+    wait_for("it has added to it", lambda: tenant.run(*log).stdout.split() == both)
     assert bound(tenant, "data-store-1") == volume
     assert bound(tenant, "data-store-0") != volume
     tenant.kubectl("delete", "statefulset", "store")
-    tenant.kubectl("delete", "pvc", "data-store-0", "data-store-1", "--timeout=60s")
+    tenant.kubectl("delete", "pvc", "data-store-0", "data-store-1", "--timeout=150s")
     wait_for("its data is gone", without_trace(local, tenant, volume))
 
 
@@ -130,7 +135,9 @@ def test_an_ephemeral_volume_goes_with_its_pod(local: LocalSystem, tenant: Tenan
     wait_for("it runs", lambda: is_ready(tenant, "brief"))
     volume = bound(tenant, "brief-data")
     folder: Path = local.state_directory / "volumes" / volume
-    assert (folder / "log").read_text() == "brief\n"
+    log = folder / "log"
+    # It is ready before it has written.
+    wait_for("it has written", lambda: log.exists() and log.read_text() == "brief\n")
     tenant.kubectl("delete", "pod", "brief", "--wait=false")
     wait_for("its data is gone", without_trace(local, tenant, volume))
 

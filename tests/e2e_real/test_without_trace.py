@@ -58,7 +58,7 @@ def test_a_killed_system_comes_back_with_its_pods(
         statuses = found["status"].get("containerStatuses") or [{}]
         return bool(statuses[0].get("restartCount"))
 
-    wait_for("it runs again", restarted, 120)
+    wait_for("it runs again", restarted, 300)
 
 
 def test_fewer_nodes_leave_nothing_of_the_others(local: LocalSystem, team_a: TenantCluster) -> None:

@@ -44,11 +44,14 @@ def _lasting(item: Object) -> Object:
     return body | {"metadata": metadata}
 
 
-def alice_works(alice: TenantCluster, seconds: float = 10.0) -> None:
-    """A pod of hers runs within the time, and goes."""
+def alice_works(alice: TenantCluster, seconds: float = 25.0) -> None:
+    """A pod of hers runs within the time, and goes.
+
+    By default less than what a request of mallory's can be made to last, which is 30 s.
+    """
     alice.apply(pod("witness"))
     wait_for("alice's pod runs", partial(phase_is, alice, "witness", "Running"), seconds)
-    alice.kubectl("delete", "pod", "witness", "--timeout=30s")
+    alice.kubectl("delete", "pod", "witness", "--timeout=150s")
 
 
 def phase_is(tenant: TenantCluster, name: str, phase: str) -> bool:

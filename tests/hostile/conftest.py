@@ -37,7 +37,20 @@ def alice(local: LocalSystem) -> TenantCluster:
     tenant = local.create_tenant("alice")
     tenant.apply(pod("resident"))
     wait_for("it runs", partial(phase_is, tenant, "resident", "Running"))
+    # As long as her DNS starts, her endpoints below change by themselves, and not by an attack.
+    wait_for("her DNS is served", partial(dns_is_served, local, tenant))
     return tenant
+
+
+def dns_is_served(local: LocalSystem, tenant: TenantCluster) -> bool:
+    """Whether the super cluster knows that all pods of the tenant's DNS are ready."""
+    namespace = tenant.super_namespace("kube-system")
+    selector = "kubernetes.io/service-name=kube-dns"
+    slices = local.super.items("endpointslices", "-n", namespace, "-l", selector)
+    ends = [end for one in slices for end in one.get("endpoints") or ()]
+    wanted = (tenant.get("deployment", "coredns", "kube-system") or {}).get("spec", {})
+    ready = [end for end in ends if end["conditions"].get("ready")]
+    return bool(len(ready) == len(ends) == wanted.get("replicas"))
 
 
 @pytest.fixture(scope="session")

@@ -43,7 +43,8 @@ def test_a_range_that_the_tenant_gives_itself(
         assert told(mallory, f"stolen-{name}")["reason"] == "OutsideServiceRange"
         assert local.super.get("service", f"stolen-{name}", mallory.super_namespace()) is None
         mallory.kubectl("delete", "service", f"stolen-{name}")
-    mallory.kubectl("delete", "servicecidr", *ranges, "--wait=false")
+    # While they are there, her API server takes addresses of any service from them.
+    mallory.kubectl("delete", "servicecidr", *ranges, "--timeout=150s")
 
 
 def test_external_addresses(

@@ -30,13 +30,15 @@ def etcdctl(local: LocalSystem, tenant: TenantCluster, endpoint: str, *arguments
         [
             str(local.state_directory / "bin/etcdctl"),
             f"--endpoints={endpoint}",
+            "--command-timeout=60s",  # an answer that comes late is an answer
+            "--dial-timeout=60s",
             *(f"--{option}={pki / name}" for option, name in files.items()),
             *arguments,
         ],
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=150,
     )
     return done.stdout + done.stderr
 
@@ -99,7 +101,7 @@ def signed(local: LocalSystem, mallory: TenantCluster) -> list[str]:
         ["openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
          "-keyout", str(key), "-out", str(request),
          "-subj", "/O=virtualcluster:syncers/CN=virtualcluster:super-syncer"],
-        check=True, capture_output=True, timeout=30,
+        check=True, capture_output=True, timeout=150,
     )  # fmt: skip
     mallory.apply(
         {
