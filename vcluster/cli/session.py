@@ -115,9 +115,12 @@ def _run(words: Sequence[str], environment: Mapping[str, str], lock: int) -> int
     if path is None:
         raise CannotRun(f"there is no program {words[0]!r}", 127)
     child: subprocess.Popen[bytes] | None = None
+    early: list[int] = []
 
     def forward(number: int, frame: FrameType | None) -> None:
-        if child is not None:
+        if child is None:  # it may run already, and is not yet known here
+            early.append(number)
+        else:
             child.send_signal(number)
 
     # The terminal sends Ctrl-C to the child too: it decides; we only clean up behind it.
@@ -128,6 +131,8 @@ def _run(words: Sequence[str], environment: Mapping[str, str], lock: int) -> int
         sys.stdout.flush()
         # The child keeps the lock as well, so that its file stays even if we are killed.
         child = subprocess.Popen([path, *words[1:]], env=dict(environment), pass_fds=(lock,))
+        for number in early:
+            child.send_signal(number)
         code = child.wait()
     except OSError as error:
         raise CannotRun(f"{words[0]!r} cannot be run: {error.strerror}", 126) from error
