@@ -21,7 +21,7 @@ _PLAIN = structlog.dev.ConsoleRenderer(
 structlog.configure(processors=[*structlog.get_config()["processors"][:-1], _PLAIN])
 
 
-def client_of(server: FakeApiServer, timeout: float = 5.0, **options: Any) -> Client:
+def client_of(server: FakeApiServer, timeout: float = 30.0, **options: Any) -> Client:
     """A client of a fake that serves plain HTTP; ``timeout`` in seconds for one request."""
     credentials = Credentials(server=server.url, ca=b"")
     return Client(AiohttpTransport(FixedCredentials(credentials)), timeout, **options)

@@ -1,4 +1,8 @@
-"""Waiting for a condition instead of sleeping."""
+"""Waiting for a condition instead of sleeping.
+
+The time-outs only end what will never come about: on a machine that builds beside the tests, a process
+may stand still for seconds.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -8,7 +12,7 @@ Found = TypeVar("Found")
 
 
 async def eventually(
-    condition: Callable[[], Found | None], what: str, seconds: float = 5.0, every: float = 0.005
+    condition: Callable[[], Found | None], what: str, seconds: float = 60.0, every: float = 0.005
 ) -> Found:
     """The first true value of ``condition``; fails, naming ``what``, if none comes in time."""
     try:
@@ -21,7 +25,7 @@ async def eventually(
 
 
 async def eventually_so(
-    condition: Callable[[], Awaitable[bool]], what: str, seconds: float = 10.0
+    condition: Callable[[], Awaitable[bool]], what: str, seconds: float = 60.0
 ) -> None:
     """As ``eventually``, for a condition that has to be awaited."""
     try:

@@ -37,9 +37,9 @@ async def test_moments_come_in_their_order(client: Client, target: Target) -> No
         [pod] = load.spread([target], "pod", 1)
         await load.burst([pod])
         await run_pod(client, pod.key)
-        assert await watching.missing([pod.seen], is_running, 10) == 0
+        assert await watching.missing([pod.seen], is_running, 60) == 0
         await load.delete([pod])
-        assert await watching.missing([pod.seen], lambda seen: seen.gone is not None, 10) == 0
+        assert await watching.missing([pod.seen], lambda seen: seen.gone is not None, 60) == 0
     moments = pod.moments
     assert moments.sent is not None
     assert moments.added is not None

@@ -29,4 +29,4 @@ def test_all_requests_together_have_an_end(silent: Cluster) -> None:
     for _ in range(5):
         with pytest.raises(Unreachable, match="earlier requests took too long"):
             silent.get(NAMESPACES, "default")
-    assert time.monotonic() - start < REQUEST_SECONDS / 2
+    assert time.monotonic() - start < REQUEST_SECONDS

@@ -23,7 +23,7 @@ from vcluster import api
 
 TEAM_A, TEAM_B = "team-a-11111111", "team-b-22222222"
 HERE = "127.0.0.1"
-SECONDS = 10.0
+SECONDS = 60.0
 
 
 class World:

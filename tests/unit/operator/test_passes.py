@@ -8,7 +8,7 @@ import pytest
 
 from vcluster.operator.passes import AT_ONCE, Passes
 
-SECONDS = 10.0
+SECONDS = 120.0
 
 
 @pytest.fixture

@@ -66,7 +66,7 @@ async def informed(
     informer = Informer(client, CONFIG_MAPS, mirror, label_selector=labels, optional=optional)
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(informer.run())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await informer.synced.wait()
         yield informer
         running.cancel()
@@ -195,7 +195,7 @@ async def test_only_what_is_selected_is_kept(apiserver: FakeApiServer, client: C
 
 
 async def test_a_server_that_hangs_is_asked_again(apiserver: FakeApiServer) -> None:
-    impatient = client_of(apiserver, timeout=0.05, watch_silence=0.1)
+    impatient = client_of(apiserver, timeout=0.3, watch_silence=0.3)
     mirror = Mirror()
     async with informed(impatient, mirror):
         apiserver.freeze()

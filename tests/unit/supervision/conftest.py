@@ -15,7 +15,7 @@ from vcluster.supervision import Program, Supervisor
 PREFIX = "vc-test-supervision-"
 
 
-def wait_until(what: str, condition: Callable[[], object], seconds: float = 15.0) -> None:
+def wait_until(what: str, condition: Callable[[], object], seconds: float = 60.0) -> None:
     """Fail, naming what was waited for, if it does not come about."""
     deadline = time.monotonic() + seconds
     while not condition():

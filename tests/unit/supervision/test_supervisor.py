@@ -13,7 +13,6 @@ import pytest
 
 from tests.unit.supervision.conftest import is_alive, wait_until
 from vcluster.supervision import Program, SupervisionError, Supervisor, host
-from vcluster.supervision.backoff import MAX_BACKOFF_SECONDS
 
 Sleeper = Callable[..., Program]
 
@@ -154,9 +153,9 @@ def test_failed_starts_do_not_keep_it_down(supervisor: Supervisor, tmp_path: Pat
     script = f"test -e {cause} && exit 1; exec sleep 1000"
     supervisor.apply("g", [Program("a", ("sh", "-c", script), log)])
     wait_until("it failed twice", lambda: restarts(supervisor, "a") >= 2)
-    assert supervisor.statuses()[0].state in ("BACKOFF", "STARTING")
+    assert supervisor.statuses()[0].state != "FATAL", "it is not given up"
     cause.unlink()
-    wait_until("it is back", lambda: _sleeps(supervisor), MAX_BACKOFF_SECONDS + 3)
+    wait_until("it is back", lambda: _sleeps(supervisor))
 
 
 def _sleeps(supervisor: Supervisor) -> bool:
@@ -176,7 +175,7 @@ def test_a_missing_program_is_tried_again(supervisor: Supervisor, tmp_path: Path
     wait_until("it failed", lambda: restarts(supervisor, "a") >= 1)
     program.write_text("#!/bin/sh\nexec sleep 1000\n")
     program.chmod(0o700)
-    wait_until("it runs", lambda: _sleeps(supervisor), MAX_BACKOFF_SECONDS + 3)
+    wait_until("it runs", lambda: _sleeps(supervisor))
 
 
 def test_a_killed_supervisord_takes_its_programs_along_and_starts_again(
