@@ -44,7 +44,7 @@ async def watching(
     )
     batches = cast(AsyncGenerator[list[WatchEvent], None], watch)
     events = one_by_one()
-    async with contextlib.aclosing(events), asyncio.timeout(5):
+    async with contextlib.aclosing(events), asyncio.timeout(60):
         yield events
 
 

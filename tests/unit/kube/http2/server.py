@@ -11,7 +11,7 @@ from kube.http2 import frames
 from kube.http2.frames import Code, Frame, FrameReader, frame
 from tests.unit.kube.certificates import Authority
 
-SECONDS = 5.0
+SECONDS = 60.0
 
 
 class Request(NamedTuple):
@@ -71,6 +71,13 @@ class Peer:
         self.send(frame(frames.PING, 0, 0, b"settled!"))
         while (await self.frame(frames.PING))[3] != b"settled!":
             pass
+
+    async def live(self) -> None:
+        """Answer the client's pings."""
+        while True:
+            await self.frame(frames.PING)
+            if not self.closed.is_set():
+                self.send(frame(frames.PING, frames.ACK, 0, bytes(8)))
 
     def has(self, kind: int, stream: int) -> bool:
         """Whether a frame has come that no one asked for yet."""

@@ -10,7 +10,6 @@ import pytest
 from kube.connection import Credentials, FixedCredentials
 from kube.errors import Unreachable
 from kube.http2 import frames
-from kube.http2.connection import IDLE_LOOKS
 from kube.http2.exchange import WINDOW
 from kube.http2.frames import Code, frame
 from kube.http2.pool import MOST_CONNECTIONS
@@ -20,7 +19,7 @@ from tests.builders import a_config_map
 from tests.fakes.apiserver import FakeApiServer
 from tests.fakes.waiting import eventually
 from tests.unit.kube.certificates import Authority
-from tests.unit.kube.http2.server import Http2Server, Peer
+from tests.unit.kube.http2.server import SECONDS, Http2Server, Peer
 from tests.unit.kube.http2.test_requests import Asked, ask, unreachable
 
 
@@ -162,7 +161,7 @@ async def test_after_a_goaway_the_one_is_finished_and_the_other_sent_elsewhere(
         assert (await second).body == b"elsewhere"
         peer.answer(stream, b"finished")
         assert (await first).body == b"finished"
-        await asyncio.wait_for(peer.closed.wait(), 5)
+        await asyncio.wait_for(peer.closed.wait(), SECONDS)
         assert not other.closed.is_set()
 
 
@@ -188,7 +187,7 @@ async def test_a_slow_reader_holds_up_nobody_but_its_own_stream(
 ) -> None:
     data = os.urandom(WINDOW)
     async with asyncio.TaskGroup() as tasks:
-        reading = transport.stream("/watch", {}, 5.0)
+        reading = transport.stream("/watch", {}, SECONDS)
         entering = tasks.create_task(reading.__aenter__())
         peer = await server.peer()
         stream = (await peer.request()).stream
@@ -219,7 +218,7 @@ async def test_a_stream_ends_when_the_server_ends_it_and_breaks_when_it_is_cut(
     server: Http2Server, transport: Http2Transport
 ) -> None:
     async def read() -> list[bytes]:
-        async with transport.stream("/watch", {"Accept": "x"}, 5.0) as stream:
+        async with transport.stream("/watch", {"Accept": "x"}, SECONDS) as stream:
             assert stream.status == 200
             return [chunk async for chunk in stream.chunks()]
 
@@ -244,7 +243,7 @@ async def test_a_server_that_sends_more_than_a_stream_may_hold_loses_that_stream
     server: Http2Server, transport: Http2Transport
 ) -> None:
     async with asyncio.TaskGroup() as tasks:
-        reading = transport.stream("/watch", {}, 5.0)
+        reading = transport.stream("/watch", {}, SECONDS)
         entering = tasks.create_task(reading.__aenter__())
         peer = await server.peer()
         stream = (await peer.request()).stream
@@ -263,27 +262,27 @@ async def test_a_server_that_sends_more_than_a_stream_may_hold_loses_that_stream
 async def test_a_streams_error_is_read_within_the_time(
     server: Http2Server, transport: Http2Transport
 ) -> None:
-    async def read() -> tuple[int, bytes]:
-        async with transport.stream("/watch", {}, 0.5) as stream:
+    async def read(seconds: float) -> tuple[int, bytes]:
+        async with transport.stream("/watch", {}, seconds) as stream:
             return stream.status, await stream.read()
 
     async with asyncio.TaskGroup() as tasks:
-        reading = Asked(tasks, read())
+        reading = Asked(tasks, read(SECONDS))
         peer = await server.peer()
         peer.answer((await peer.request()).stream, b"gone", 410)
         assert await reading == (410, b"gone")
-        reading = Asked(tasks, read())
+        reading = Asked(tasks, read(0.9))
         peer.head((await peer.request()).stream, 410)
         with pytest.raises(Unreachable, match="no end"):
             await reading
-        reading = Asked(tasks, read())
+        reading = Asked(tasks, read(0.9))
         await peer.request()
         with pytest.raises(Unreachable, match="no answer"):
             await reading
 
 
 async def test_pings_are_answered_and_a_silent_server_is_given_up(server: Http2Server) -> None:
-    transport = Http2Transport(FixedCredentials(server.credentials), ping_seconds=0.05)
+    transport = Http2Transport(FixedCredentials(server.credentials), ping_seconds=0.4)
     async with asyncio.TaskGroup() as tasks:
         asked = ask(tasks, transport)
         peer = await server.peer()
@@ -292,7 +291,7 @@ async def test_pings_are_answered_and_a_silent_server_is_given_up(server: Http2S
         while (ping := await peer.frame(frames.PING))[3] != b"12345678":
             pass
         assert ping[1] == frames.ACK
-        for _ in range(3):
+        for _ in range(2):
             await peer.frame(frames.PING)
             peer.send(frame(frames.PING, frames.ACK, 0, bytes(8)))
         assert "ping" in await unreachable(asked)
@@ -300,15 +299,16 @@ async def test_pings_are_answered_and_a_silent_server_is_given_up(server: Http2S
 
 
 async def test_an_idle_connection_is_closed(server: Http2Server) -> None:
-    transport = Http2Transport(FixedCredentials(server.credentials), ping_seconds=0.02)
+    transport = Http2Transport(FixedCredentials(server.credentials), ping_seconds=0.2)
     async with asyncio.TaskGroup() as tasks:
         asked = ask(tasks, transport)
         peer = await server.peer()
-        peer.answer((await peer.request()).stream)
+        stream = (await peer.request()).stream
+        living = tasks.create_task(peer.live())  # silence is not what ends the connection
+        peer.answer(stream)
         await asked
-        for _ in range(IDLE_LOOKS):
-            peer.send(frame(frames.PING, frames.ACK, 0, bytes(8)))
-        await asyncio.wait_for(peer.closed.wait(), 5)
+        await asyncio.wait_for(peer.closed.wait(), SECONDS)
+        living.cancel()
     await transport.close()
 
 
@@ -331,7 +331,7 @@ async def test_new_credentials_mean_a_new_connection_and_the_old_one_is_drained(
         assert (await new).status == 200
         peer.answer(stream)
         assert (await old).status == 200
-        await asyncio.wait_for(peer.closed.wait(), 5)
+        await asyncio.wait_for(peer.closed.wait(), SECONDS)
     await transport.close()
 
 
@@ -344,7 +344,7 @@ async def test_closing_fails_what_is_under_way_and_the_transport_can_be_used_aga
         await peer.request()
         await transport.close()
         await unreachable(asked)
-        await asyncio.wait_for(peer.closed.wait(), 5)
+        await asyncio.wait_for(peer.closed.wait(), SECONDS)
         asked = ask(tasks, transport)
         peer = await server.peer()
         peer.answer((await peer.request()).stream)
@@ -360,8 +360,8 @@ async def test_a_server_without_http2_is_asked_over_http1(tls: bool, tmp_path: P
     transport = transport_for(FixedCredentials(Credentials(server=server.url, ca=authority.pem)))
     target = "/api/v1/configmaps"
     for _ in range(2):
-        assert (await transport.request("GET", target, {}, b"", 5.0)).status == 200
-        async with transport.stream(f"{target}?watch=1", {}, 5.0) as stream:
+        assert (await transport.request("GET", target, {}, b"", SECONDS)).status == 200
+        async with transport.stream(f"{target}?watch=1", {}, SECONDS) as stream:
             assert stream.status == 200
         await transport.close()
     await server.stop()
@@ -371,7 +371,7 @@ async def test_a_server_of_another_authority_is_told_nothing(server: Http2Server
     other = Credentials(server.credentials.server, Authority().pem, token="a-secret-token")
     transport = Http2Transport(FixedCredentials(other))
     with pytest.raises(Unreachable, match="certificate") as caught:
-        await transport.request("GET", "/", {}, b"", 5.0)
+        await transport.request("GET", "/", {}, b"", SECONDS)
     assert "a-secret-token" not in str(caught.value)
     assert server.peers == []
     await eventually(lambda: not server.peers, "no connection is left")
@@ -384,7 +384,7 @@ async def test_the_certificate_must_be_for_the_name_that_the_credentials_tell(
     wrong = msgspec.structs.replace(server.credentials, name="elsewhere")
     transport = Http2Transport(FixedCredentials(wrong))
     with pytest.raises(Unreachable, match="elsewhere"):
-        await transport.request("GET", "/", {}, b"", 5.0)
+        await transport.request("GET", "/", {}, b"", SECONDS)
     await transport.close()
     local = server.credentials.server.replace("127.0.0.1", "localhost")
     right = msgspec.structs.replace(server.credentials, server=local, name="127.0.0.1")
