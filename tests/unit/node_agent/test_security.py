@@ -278,7 +278,7 @@ async def test_who_keeps_a_connection_is_asked_anew_for_each_request(world: Worl
 
 
 async def test_a_certificate_that_expires_on_a_kept_connection_ends_it(world: World) -> None:
-    brief = Validity.lasting(timedelta(seconds=2), datetime.now(UTC))
+    brief = Validity.lasting(timedelta(seconds=5), datetime.now(UTC))
     async with world.kept(world.team_a.client(validity=brief)) as kept:
         assert (await kept.ask("GET", LOGS)).status == 200
 

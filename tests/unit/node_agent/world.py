@@ -21,7 +21,7 @@ from tests.fakes.waiting import eventually, eventually_so
 from tests.unit.node_agent.tenants import NODE, YEAR, TenantUnderTest, an_authority
 from vcluster.pki.authority import CertificateAuthority, KeyPair, Subject, Usage
 
-ANSWER_SECONDS = 10.0
+ANSWER_SECONDS = 60.0
 OWN_TOKEN = "the-agents-own-token"
 UPGRADE = {"Connection": "Upgrade", "Upgrade": "SPDY/3.1", "X-Stream-Protocol-Version": "v4"}
 
