@@ -116,7 +116,7 @@ async def test_a_type_that_is_missing_holds_nothing_up_and_is_noticed_when_it_co
     for fault in missing:
         fault.remove()
     acme.server.create(WIDGETS, a_widget())
-    await eventually(lambda: acme.mirror(WIDGETS, ONE), "it is noticed", seconds=15)
+    await eventually(lambda: acme.mirror(WIDGETS, ONE), "it is noticed")
 
 
 async def test_only_who_asks_for_a_type_waits_until_its_objects_are_known(world: World) -> None:

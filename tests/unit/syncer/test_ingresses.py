@@ -53,9 +53,7 @@ async def test_an_ingress_its_certificate_and_its_address(world_of_ingresses: Wo
     )
     acme.server.delete(INGRESSES, SHOP)
     await acme.gone_everywhere(INGRESSES, SHOP)
-    await eventually(
-        lambda: not acme.mirror(SECRETS, CERTIFICATE), "nobody uses the secret", seconds=10
-    )
+    await eventually(lambda: not acme.mirror(SECRETS, CERTIFICATE), "nobody uses the secret")
 
 
 async def test_a_certificate_in_use_outlives_a_restart(world_of_ingresses: World) -> None:

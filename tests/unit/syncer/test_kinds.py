@@ -109,7 +109,7 @@ async def test_a_pod_gets_a_token_of_its_own_cluster_and_it_goes_with_the_pod(
         "a token names its pod's node: not before it has one"
     )
     await acme.runs(WEB)
-    secrets = world.super.objects(SECRETS, below)
+    secrets = await eventually(lambda: world.super.objects(SECRETS, below), "it has its token")
     assert len(secrets) == 1
     due = datetime.fromisoformat(secrets[0]["metadata"]["annotations"][api.EXPIRES_ANNOTATION])
     assert 2000 < (due - datetime.now(due.tzinfo)).total_seconds() < 3607

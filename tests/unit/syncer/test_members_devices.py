@@ -111,7 +111,6 @@ async def all_finish(devices: Devices, gangs: int) -> None:
     await eventually(
         lambda: len(devices.finished) == gangs and set(devices.finished.values()) == {SIZE},
         f"{gangs} gangs have ended",
-        seconds=60,
         every=0.05,
     )
     assert devices.most <= NODES_WITH_GPUS * GPUS_EACH
@@ -157,7 +156,7 @@ async def test_the_turn_of_a_member_that_died_is_taken_over(
     gangs = create_gangs(
         [cluster for cluster in tenants if holder(world, cluster) == victim], "one"
     )
-    await eventually(lambda: fault.hits, "it creates a pod, and hears nothing", seconds=20)
+    await eventually(lambda: fault.hits, "it creates a pod, and hears nothing")
     await world.kill_syncer(victim)
     fault.remove()
     assert world.super.live(LEASES, LEASE)["spec"]["holderIdentity"].startswith(f"{victim}/")

@@ -44,7 +44,7 @@ async def go_down(tenants: list[TenantCluster], resource: Resource, obj: Object)
     for cluster in tenants:
         cluster.server.create(resource, obj)
     for cluster in tenants:
-        await eventually(partial(cluster.mirror, resource, key), f"{key} is down", seconds=20)
+        await eventually(partial(cluster.mirror, resource, key), f"{key} is down")
 
 
 async def test_objects_of_optional_kinds_move_with_their_tenants(
@@ -67,7 +67,7 @@ async def test_objects_of_optional_kinds_move_with_their_tenants(
         cluster.server.patch(WIDGETS, ONE, {"spec": {"size": 2}})
         cluster.server.delete(WIDGETS, TWO)
     for cluster in tenants:
-        await eventually(partial(_is_of_size, cluster, 2), "the change is down", seconds=20)
+        await eventually(partial(_is_of_size, cluster, 2), "the change is down")
         await cluster.gone_everywhere(WIDGETS, TWO)
     await a_flavor_is_up(world, tenants[0])
     assert len(world.super.script.calls("DELETE", "widgets")) == len(tenants)

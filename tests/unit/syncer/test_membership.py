@@ -82,7 +82,7 @@ class Member:
 
     def __init__(self, server: FakeApiServer, name: str, clock: Clock) -> None:
         credentials = Credentials(server=server.url, ca=b"")
-        self.client = Client(AiohttpTransport(FixedCredentials(credentials)), 5.0)
+        self.client = Client(AiohttpTransport(FixedCredentials(credentials)), 90.0)
         key = ObjectKey("system", name)
         self.membership = Membership(self.client, key, LEASE, DEADLINE, lambda: None, clock)
 
@@ -101,7 +101,7 @@ class Member:
 
     async def reopens(self) -> None:
         """After a gap, as soon as the Lease is renewed."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not self.membership.fence.is_open:
                 await asyncio.sleep(0.02)
                 await self.membership.reclaim()
@@ -109,7 +109,7 @@ class Member:
 
     async def settles(self, wanted: frozenset[int], what: str) -> None:
         """Settle until it acts for these buckets."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while self.acts_for != wanted:
                 await self.settle()
                 await asyncio.sleep(0.02)

@@ -99,9 +99,11 @@ async def test_a_patrol_of_what_is_in_step_writes_nothing(
         return [
             f"{call.verb} {call.path}"
             for call in calls
-            if call.verb in verbs and call.plural != "virtualclusters"
+            # Not the condition, nor what a member renews by the clock.
+            if call.verb in verbs and call.plural not in ("virtualclusters", "leases")
         ]
 
+    await world.nothing_to_do()
     before, seen = lists(), writes()
     await eventually(lambda: lists() >= before + 3, "there were two whole patrols")
     assert writes() == seen

@@ -250,7 +250,7 @@ async def test_the_token_of_a_pod_goes_when_another_pod_takes_its_name(
 
     first = acme.server.create(PODS, pod)
     await acme.runs(WEB)
-    assert tokens_of() == [first["metadata"]["uid"]]
+    await eventually(lambda: tokens_of() == [first["metadata"]["uid"]], "it has its token")
     acme.server.delete(PODS, WEB, grace=0)
     second = acme.server.create(PODS, pod)
     await eventually(lambda: "deletionTimestamp" in below(world, acme)["metadata"], "it ends below")
@@ -271,6 +271,7 @@ async def test_a_pod_that_is_refused_for_long_asks_for_one_token_only(
     acme.server.create(PODS, a_pod(volumes=[{"name": "v", "projected": {"sources": [source]}}]))
     await acme.goes_down(PODS, WEB)
     await acme.runs(WEB)
+    await eventually(lambda: world.super.script.calls("POST", "secrets"), "it has its token")
     assert len(acme.server.script.calls("POST", "serviceaccounts", "token")) == 1
     assert len(world.super.script.calls("POST", "secrets")) == 1
 

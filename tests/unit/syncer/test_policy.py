@@ -56,6 +56,7 @@ async def test_a_refusal_is_an_event_a_condition_and_a_count(
     before = metrics.REGISTRY.get_sample_value("syncer_refused_total", labels) or 0
     acme.server.create(PODS, mighty())
     condition = await refused(acme)
+    await world.nothing_to_do()
     assert (condition["status"], condition["reason"]) == ("True", "PodSecurity")
     assert "spec.containers[main].securityContext.privileged" in condition["message"]
     assert told(acme, "PodSecurity") == [condition["message"]]

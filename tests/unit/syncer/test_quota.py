@@ -125,7 +125,7 @@ async def test_a_burst_is_never_more_than_allowed(world: World) -> None:
         ]
         return len(waiting) == 25
 
-    await eventually(held, "the others say that they wait", seconds=10)
+    await eventually(held, "the others say that they wait")
     assert len(down(world)) == 5
     assert metrics.REGISTRY.get_sample_value("syncer_held_pods", labels) in (None, 25.0)
 
@@ -177,14 +177,14 @@ async def test_what_is_used_is_told_to_provider_and_tenant(world: World) -> None
         found = world.super.live(VIRTUAL_CLUSTERS, ObjectKey("tenants", "acme"))
         return bool(found["status"].get("quota", {}).get("used") == wanted)
 
-    await eventually(status, "the status says what is used", seconds=5)
+    await eventually(status, "the status says what is used")
     key = ObjectKey("kube-system", api.QUOTA_CONFIG_MAP)
 
     def config_map() -> bool:
         found = cluster.server.get(CONFIG_MAPS, key) or {}
         return "requests.cpu: 1500m of 4" in found.get("data", {}).get("summary", "")
 
-    await eventually(config_map, "the tenant can read what is used", seconds=5)
+    await eventually(config_map, "the tenant can read what is used")
 
 
 async def test_a_pod_that_is_deleted_while_it_waits_gives_way(world: World) -> None:
@@ -294,7 +294,7 @@ async def test_a_quota_that_is_raised_lets_more_go_down(world: World) -> None:
     await eventually(lambda: len(down(world)) == 1, "one pod is down")
     key = ObjectKey("tenants", "acme")
     world.super.patch(VIRTUAL_CLUSTERS, key, {"spec": quota(pods="2")})
-    await eventually(lambda: len(down(world)) == 2, "the other one is down", seconds=10)
+    await eventually(lambda: len(down(world)) == 2, "the other one is down")
 
 
 def owner(kind: str, api_version: str, name: str, uid: str) -> Object:

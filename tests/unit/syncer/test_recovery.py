@@ -55,6 +55,7 @@ async def test_law_5_a_restart_in_step_writes_nothing(world: World, acme: Tenant
         await acme.runs(ObjectKey("default", f"pod-{number}"))
     acme.server.create(SERVICES, a_service(clusterIP="10.101.5.20"))
     await acme.goes_down(SERVICES, WEB)
+    await world.nothing_to_do()
     await world.kill_syncer()
     versions = _versions(world, acme)
     await world.start_syncer()

@@ -107,7 +107,7 @@ async def test_one_waits_until_the_other_has_seen_all_that_it_granted(
     assert (holder(apiserver), b.granted.begun) == ("a", 0)
     a.granted.on_its_way = False
     a.turn.settled()
-    await eventually(lambda: b.granted.begun, "b has its turn", seconds=10)
+    await eventually(lambda: b.granted.begun, "b has its turn")
     assert b.granted.asked == [9], "b has to have seen what a saw"
 
 
@@ -124,7 +124,7 @@ async def test_the_turn_of_a_dead_member_is_taken_and_all_is_listed(
     b.resume()
     b.turn.want()
     members.dead.add("a")
-    await eventually(lambda: b.granted.begun, "b has its turn", seconds=10)
+    await eventually(lambda: b.granted.begun, "b has its turn")
     assert b.granted.asked == [None]
 
 
@@ -150,7 +150,7 @@ async def test_who_is_alone_from_now_on_keeps_its_turn(
     # Once a second, which is longer than what was granted would be waited for.
     looks = partial(apiserver.script.calls, "GET", "leases")
     before = len(looks())
-    await eventually(lambda: len(looks()) >= before + 3, "b has looked for its turn", seconds=10)
+    await eventually(lambda: len(looks()) >= before + 3, "b has looked for its turn")
     assert (a.turn.number, a.granted.taken_back) == (number, 0)
 
 
@@ -166,7 +166,7 @@ async def test_who_leaves_gives_it_back_for_good(
     assert holder(apiserver) is None
     b.resume()
     b.turn.want()
-    await eventually(lambda: b.granted.begun, "b has its turn", seconds=10)
+    await eventually(lambda: b.granted.begun, "b has its turn")
 
 
 async def test_who_has_left_takes_none(members: Members) -> None:
@@ -176,7 +176,7 @@ async def test_who_has_left_takes_none(members: Members) -> None:
     a.turn.want()
     b.resume()
     b.turn.want()
-    await eventually(lambda: b.granted.begun, "b has its turn", seconds=10)
+    await eventually(lambda: b.granted.begun, "b has its turn")
     assert not a.granted.begun
 
 
@@ -198,5 +198,5 @@ async def test_garbage_in_place_of_the_lease_ends_nothing(
     garbage = apiserver.script.add("GET", f"/leases/{NAME}$", Answer(200, body=b"<html>"))
     a.resume()
     a.turn.want()
-    await eventually(lambda: a.granted.begun, "a has its turn", seconds=10)
+    await eventually(lambda: a.granted.begun, "a has its turn")
     assert garbage.hits == 1

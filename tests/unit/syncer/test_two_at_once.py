@@ -37,10 +37,13 @@ async def start_other(world: World, cluster: TenantCluster, late: str = "") -> N
         cluster.server.script.add("WATCH", f"/{late}$", Hang())
     world.super.create(NAMESPACES, a_namespace("elsewhere"))
     watches = len(cluster.server.script.calls("WATCH"))
-    other = world.start_member("other", namespace="elsewhere")
+    # A watch that hangs is not to be given up as long as the test lasts.
+    other = world.start_member(
+        "other", namespace="elsewhere", request_timeout=90.0, lease_seconds=180
+    )
     await eventually(
         lambda: (
-            len(cluster.server.script.calls("WATCH")) == 2 * watches and not other.app.problems()
+            len(cluster.server.script.calls("WATCH")) >= 2 * watches and not other.app.problems()
         ),
         "the other is in step",
     )

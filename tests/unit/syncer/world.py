@@ -149,19 +149,19 @@ class World:
         status = {"effective": {"sync": sync}}
         self.super.patch(VIRTUAL_CLUSTERS, key, {"status": status}, "status")
 
-    async def start_syncer(self, patrol_seconds: float = 3600) -> None:
-        """Start the syncer, and wait until it mirrors every tenant."""
-        await self.start_syncer_without_waiting(patrol_seconds)
+    async def start_syncer(self, **told: Any) -> None:
+        """Start the syncer, and wait until it mirrors every tenant; ``told``: its settings."""
+        self.start_member("syncer", **told)
         for cluster in self._tenants:
             await self.in_step(cluster)
 
-    async def start_syncer_without_waiting(self, patrol_seconds: float = 3600) -> None:
+    async def start_syncer_without_waiting(self) -> None:
         """Start the syncer."""
-        self.start_member("syncer", patrol_seconds=patrol_seconds)
+        self.start_member("syncer")
 
     def start_member(self, name: str, **told: Any) -> "Syncer":
         """Start a syncer that is one of several; others of its namespace know of it."""
-        settings = Settings(**{"request_timeout": 1.0, "patrol_seconds": 3600, **told})
+        settings = Settings(**{"request_timeout": 3.0, "patrol_seconds": 3600, **told})
         super_credentials = FixedCredentials(Credentials(server=self.super.url, ca=b""))
         app = App(msgspec.structs.replace(settings, member=name), super_credentials)
         self.syncers[name] = Syncer(app, asyncio.create_task(app.run()))
@@ -177,7 +177,14 @@ class World:
                     syncer.running.result()
             return metrics.REGISTRY.get_sample_value("syncer_tenant_synced", key) == 1
 
-        await eventually(synced, f"{cluster.tenant.key} is in step", seconds=10, every=0.03)
+        await eventually(synced, f"{cluster.tenant.key} is in step", every=0.03)
+
+    async def nothing_to_do(self) -> None:
+        """Wait until the syncers have worked off all that they know of."""
+        await eventually(
+            lambda: all(syncer.app.idle for syncer in self.syncers.values()),
+            "nothing is left to do",
+        )
 
     async def kill_syncer(self, name: str = "syncer") -> None:
         """End it without any notice; its memory is lost."""
