@@ -26,12 +26,15 @@ def etcdctl(local: LocalSystem, *args: str) -> str:
             f"--cacert={pki / 'ca.crt'}",
             f"--cert={pki / 'root.crt'}",
             f"--key={pki / 'root.key'}",
+            # Its own limits, of 2 and 5 s, are for machines that do nothing else.
+            "--dial-timeout=30s",
+            "--command-timeout=60s",
             *args,
         ],
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=90,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

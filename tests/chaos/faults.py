@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tests.e2e.local_system import LocalSystem, wait_for
 
-BACK_SECONDS = 60.0
+BACK_SECONDS = 180.0
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from kube.resources import PODS
 from tests.chaos import load
 from tests.chaos.clusters import insist
 
-NOISE_SECONDS = 0.5
-"""What a busy machine adds by itself between two series of one run; a neighbour's hang added 60-83 s
-in the peer that this is a lesson from."""
+NOISE_SECONDS = 10.0
+"""More than what a busy machine adds by itself between two series of one run; a neighbour's hang added
+60-83 s in the peer that this is a lesson from."""
 
 
 def is_running(pod: Object) -> bool:

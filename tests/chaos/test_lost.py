@@ -1,5 +1,6 @@
 """History that is compacted away, a supervisor that dies, a tenant deleted half made (law 5)."""
 
+import asyncio
 import os
 import signal
 from random import Random
@@ -10,7 +11,7 @@ from tests.chaos import load
 from tests.chaos.agreement import both_sides_agree
 from tests.chaos.clusters import connected
 from tests.chaos.datastore import compact, etcdctl
-from tests.chaos.faults import api_server
+from tests.chaos.faults import SYNCER, api_server
 from tests.chaos.steady import steady_pods
 from tests.e2e.local_system import LocalSystem, TenantCluster, wait_for
 from vcluster.local.state import State
@@ -29,7 +30,7 @@ async def test_compaction_under_the_watches_loses_nothing(
             plan = load.lives(15, 2.0, random, f"{prefix}-{part}")
             await load.live(client_a, plan)
             compact(local)
-            os.kill(local.pid("super", "syncer"), signal.SIGKILL)
+            await asyncio.to_thread(SYNCER.kill, local)
         await both_sides_agree(local, team_a, team_b)
         assert await steady_pods(local, team_a, team_b) == before
         await load.clear(client_a)

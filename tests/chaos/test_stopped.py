@@ -91,13 +91,14 @@ async def _outage(
 
 def _breaker_is_open(local: LocalSystem, key: str) -> bool:
     port = int((local.state_directory / "syncer.port").read_text())
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
-        text: str = answer.read().decode()
-    return wait_for(
-        "the tenant's breaker is in the metrics",
-        lambda: [
+
+    def told() -> list[bool]:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+            text: str = answer.read().decode()
+        return [
             line.endswith(" 1.0")
             for line in text.splitlines()
             if line.startswith("syncer_breaker_open") and key in line
-        ],
-    )[0]
+        ]
+
+    return wait_for("the tenant's breaker is in the metrics", told)[0]
