@@ -7,7 +7,6 @@ import shutil
 import socket
 import ssl
 import sys
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -25,8 +24,9 @@ SLOW = 10
 COPIED = 1 << 30
 PIECE = bytes(1 << 18)
 GROWTH = 80 << 20
-STALLED_SECONDS = 4
-IN_TIME_SECONDS = 5.0
+STALLED_SECONDS = 10
+ANSWERS_MEANWHILE = 3
+"""Who waits for the whole copy gets one at most."""
 COPY_SECONDS = 120.0
 
 
@@ -41,21 +41,20 @@ async def test_memory_is_bounded_and_others_are_answered(tmp_path: Path) -> None
             await _follow(world, stack, slow=number < SLOW)
         await eventually(lambda: world.kubelet.busy == FOLLOWERS, "all logs are followed")
         world.kubelet.more_logs.set()
-        answers: list[float] = []
+        answered = 0
         async with asyncio.TaskGroup() as tasks:
             copying = tasks.create_task(asyncio.to_thread(_copy, world))
             while not copying.done():
-                start = time.monotonic()
                 assert await _known(world, world.team_b, "web")
-                answers.append(time.monotonic() - start)
+                answered += not copying.done()
                 most = max(most, agent.memory_info().rss)
                 await asyncio.sleep(0.05)  # between two looks
-        await eventually(lambda: world.kubelet.swallowed >= COPIED, "the copy has arrived", 30)
+        await eventually(lambda: world.kubelet.swallowed >= COPIED, "the copy has arrived", 120)
         assert most - base < GROWTH, f"the agent grew by {(most - base) >> 20} MiB"
-        assert max(answers) < IN_TIME_SECONDS
+        assert answered >= ANSWERS_MEANWHILE
         calm = FOLLOWERS - SLOW
         await eventually(
-            lambda: world.kubelet.busy == calm, "those who take nothing are dropped", 30
+            lambda: world.kubelet.busy == calm, "those who take nothing are dropped", 120
         )
 
 
@@ -109,7 +108,7 @@ async def agent_process(directory: Path) -> AsyncIterator[tuple[World, psutil.Pr
                 env=os.environ | environment, stdout=output, stderr=output,
             )  # fmt: skip
         try:
-            await eventually(lambda: "serving" in said.read_text(), "the agent listens", 30)
+            await eventually(lambda: "serving" in said.read_text(), "the agent listens", 120)
             [line] = [line for line in said.read_text().splitlines() if '"serving"' in line]
             world.port = json.loads(line)["port"]
             await eventually_so(lambda: _known(world, world.team_b, "web"), "the agent is ready")
