@@ -22,6 +22,6 @@ def schemas(super_cluster: SuperCluster, path: str) -> Schemas:
         ],
         check=True,
         capture_output=True,
-        timeout=30,
+        timeout=120,
     )
     return Schemas.from_document(msgspec.json.decode(printed.stdout))

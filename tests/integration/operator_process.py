@@ -64,13 +64,13 @@ class OperatorProcess:
             return 0
         self._process.terminate()
         try:
-            return self._process.wait(timeout=40)
+            return self._process.wait(timeout=120)
         finally:
             self.kill()
 
     def wait_until_ready(self) -> None:
         """As its /readyz says."""
-        eventually("the operator is ready", lambda: self.answers("/readyz"), 30)
+        eventually("the operator is ready", lambda: self.answers("/readyz"), 120)
 
     def answers(self, path: str) -> bool:
         """Whether a health path answers 200."""

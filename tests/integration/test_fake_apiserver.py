@@ -265,7 +265,7 @@ async def watches(desk: Desk) -> None:
         await client.delete(CONFIG_MAPS, desk.key(name), uid=uid)
     second = decode_object(await client.get(CONFIG_MAPS, desk.key("b")))
     await client.delete(CONFIG_MAPS, desk.key("b"), uid=second["metadata"]["uid"])
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         await follow()
     desk.transcript += seen
 
@@ -273,7 +273,7 @@ async def watches(desk: Desk) -> None:
 @pytest.fixture
 async def real(super_cluster: SuperCluster) -> AsyncIterator[Client]:
     """A client of the real super cluster, as its administrator."""
-    client = Client(AiohttpTransport(KubeconfigFile(super_cluster.kubeconfig("admin"))), 30.0)
+    client = Client(AiohttpTransport(KubeconfigFile(super_cluster.kubeconfig("admin"))), 60.0)
     yield client
     await client.close()
 

@@ -98,13 +98,13 @@ def state(work: Path) -> Iterator[State]:
 def kubectl(state: State, *arguments: str, text: str = "") -> str:
     command = [str(state.binaries / "kubectl"), "--kubeconfig", str(state.kubeconfig("admin"))]
     done = subprocess.run(
-        [*command, *arguments], input=text, capture_output=True, text=True, check=False, timeout=90
+        [*command, *arguments], input=text, capture_output=True, text=True, check=False, timeout=300
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def wait_until(what: str, condition: Callable[[], object], seconds: float = 60.0) -> None:
+def wait_until(what: str, condition: Callable[[], object], seconds: float = 180.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -116,9 +116,18 @@ def pids(state: State) -> dict[str, int]:
     return {s.name: s.pid for s in Supervisor(state.supervisor_directory).statuses("super")}
 
 
+def kill(state: State, name: str) -> int:
+    """Kill one program as soon as it runs: one that is about to be started again has the pid 0."""
+    wait_until(f"{name} runs", lambda: pids(state)[name])
+    pid = pids(state)[name]
+    assert pid
+    os.kill(pid, signal.SIGKILL)
+    return pid
+
+
 def answers(state: State) -> bool:
     with contextlib.suppress(AssertionError, subprocess.TimeoutExpired):
-        return kubectl(state, "get", "--raw=/readyz", "--request-timeout=2s") == "ok"
+        return kubectl(state, "get", "--raw=/readyz", "--request-timeout=10s") == "ok"
     return False
 
 
@@ -139,27 +148,32 @@ def test_up_again_changes_nothing(state: State) -> None:
 def test_nodes_are_ready_and_have_gpus(state: State) -> None:
     nodes = json.loads(kubectl(state, "get", "nodes", "-l", "nvidia.com/gpu.present", "-o", "json"))
     assert [n["status"]["allocatable"]["nvidia.com/gpu"] for n in nodes["items"]] == ["4", "4"]
-    leases = kubectl(state, "get", "leases", "-n", "kube-node-lease", "-o", "name")
-    assert len(leases.split()) == 3
+    wait_until("each has its lease", lambda: len(leases(state)) == 3)
+
+
+def leases(state: State) -> set[str]:
+    """The UIDs of the nodes' leases."""
+    path = "jsonpath={.items[*].metadata.uid}"
+    return set(kubectl(state, "get", "leases", "-n", "kube-node-lease", "-o", path).split())
 
 
 def test_workloads_run_complete_and_fail(state: State) -> None:
     kubectl(state, "apply", "-f", "-", text=JOB)
-    kubectl(state, "rollout", "status", "deployment/web", "--timeout=60s")
-    kubectl(state, "wait", "job/train", "--for=condition=Complete", "--timeout=60s")
-    kubectl(state, "wait", "job/breaks", "--for=condition=Failed", "--timeout=60s")
+    kubectl(state, "rollout", "status", "deployment/web", "--timeout=240s")
+    kubectl(state, "wait", "job/train", "--for=condition=Complete", "--timeout=240s")
+    kubectl(state, "wait", "job/breaks", "--for=condition=Failed", "--timeout=240s")
     pods = json.loads(kubectl(state, "get", "pods", "-l", "job-name=breaks", "-o", "json"))["items"]
     terminated = pods[0]["status"]["containerStatuses"][0]["state"]["terminated"]
     assert (pods[0]["status"]["phase"], terminated["exitCode"]) == ("Failed", 7)
 
 
 def test_deletion_takes_its_time_but_no_longer_than_the_grace_period(state: State) -> None:
-    annotations = '{"annotations": {"simulation.virtualcluster.dev/stop-seconds": "60"}}'
+    annotations = '{"annotations": {"simulation.virtualcluster.dev/stop-seconds": "3600"}}'
     overrides = f'{{"metadata": {annotations}}}'
     kubectl(state, "run", "slow", "--image=x", f"--overrides={overrides}")
-    kubectl(state, "wait", "pod/slow", "--for=condition=Ready", "--timeout=60s")
+    kubectl(state, "wait", "pod/slow", "--for=condition=Ready", "--timeout=240s")
     started = time.monotonic()
-    kubectl(state, "delete", "pod", "slow", "--grace-period=2", "--timeout=60s")
+    kubectl(state, "delete", "pod", "slow", "--grace-period=2", "--timeout=240s")
     assert time.monotonic() - started >= 1.5
 
 
@@ -173,8 +187,9 @@ def test_other_users_can_do_nothing(state: State) -> None:
 
 def test_keys_are_private_and_nothing_listens_beyond_loopback(state: State) -> None:
     for path in [state.directory, *state.directory.rglob("*")]:
-        if not path.is_symlink():
-            assert path.stat().st_mode & 0o077 == 0, path
+        with contextlib.suppress(FileNotFoundError):  # of programs that go on with their work
+            if not path.is_symlink():
+                assert path.stat().st_mode & 0o077 == 0, path
     for pid in pids(state).values():
         for connection in psutil.Process(pid).net_connections("inet"):
             if connection.status == psutil.CONN_LISTEN:
@@ -192,6 +207,8 @@ def test_a_foreign_prefix_of_etcd_is_refused(state: State) -> None:
         "get",
         "--keys-only",
         "--limit=1",
+        "--dial-timeout=30s",
+        "--command-timeout=60s",
         "--prefix",
     ]
     allowed = subprocess.run([*command, "/super/"], capture_output=True, text=True, check=False)
@@ -202,17 +219,18 @@ def test_a_foreign_prefix_of_etcd_is_refused(state: State) -> None:
 
 @pytest.mark.parametrize("name", CLUSTER)
 def test_what_is_killed_comes_back(state: State, name: str) -> None:
-    pid = pids(state)[name]
-    os.kill(pid, signal.SIGKILL)
+    pid = kill(state, name)
     wait_until(f"{name} runs again", lambda: pids(state)[name] not in (0, pid))
     wait_until("the API server answers", lambda: answers(state))
 
 
-def test_nodes_are_managed_again_soon_after_kwok_was_killed(state: State) -> None:
-    # Not only after the leases of the killed one have expired.
-    os.kill(pids(state)["kwok"], signal.SIGKILL)
+def test_a_new_kwok_does_not_wait_for_the_leases_of_a_killed_one(state: State) -> None:
+    wait_until("each node has its lease", lambda: len(leases(state)) == 3)
+    before = leases(state)
+    kill(state, "kwok")
     kubectl(state, "run", "after", "--image=x")
-    kubectl(state, "wait", "pod/after", "--for=condition=Ready", "--timeout=30s")
+    kubectl(state, "wait", "pod/after", "--for=condition=Ready", "--timeout=240s")
+    assert not before & leases(state), "they were made anew, not waited for until they expired"
 
 
 def test_other_numbers_add_and_remove_nodes(state: State) -> None:
@@ -238,7 +256,7 @@ def test_after_a_stop_and_after_a_crash_everything_is_found_again(state: State) 
     assert not any(psutil.pid_exists(pid) for pid in before.values())
     up(state, {}, print)
     assert kubectl(state, "get", "configmap", "kept", "-o", "jsonpath={.data.a}") == "1"
-    assert supervisor.statuses("tenant-1")[0].pid
+    wait_until("the tenant's program runs", lambda: supervisor.statuses("tenant-1")[0].pid)
 
     # As after a power cut: no process, stale pid file and socket.
     daemon = int((state.supervisor_directory / "supervisord.pid").read_text())
@@ -246,7 +264,7 @@ def test_after_a_stop_and_after_a_crash_everything_is_found_again(state: State) 
     wait_until("all are gone", lambda: not _processes(state.directory))
     up(state, {}, print)
     assert kubectl(state, "get", "configmap", "kept", "-o", "jsonpath={.data.a}") == "1"
-    assert supervisor.statuses("tenant-1")[0].pid
+    wait_until("the tenant's program runs", lambda: supervisor.statuses("tenant-1")[0].pid)
 
 
 def test_two_at_once_do_not_collide(state: State, work: Path) -> None:
@@ -294,7 +312,7 @@ def test_the_foreground_stays_until_it_is_interrupted(state: State) -> None:
                 break
         before = pids(state)
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=180) == 0
     assert not any(psutil.pid_exists(pid) for pid in before.values())
     up(state, {}, print)
 

@@ -130,7 +130,8 @@ def test_every_field_of_the_status_goes_up(super_cluster: SuperCluster) -> None:
 def test_a_real_api_server_keeps_every_field(super_cluster: SuperCluster, name: str) -> None:
     source = a_service(name, VALID[name])
     wanted = service.to_super(source, LOSSLESS)
-    live = super_cluster.cluster.create(SERVICES, wanted)
+    # The API server gives addresses of a new range only when it has heard that it is ready.
+    live = eventually("it is accepted", lambda: super_cluster.cluster.apply(SERVICES, wanted))
     assert service.patch(live, wanted) is None
     assert _without_allocated(live["spec"]) == _without_allocated(VALID[name])
 

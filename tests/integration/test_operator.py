@@ -1,5 +1,6 @@
 """The operator against a real super cluster: what a VirtualCluster becomes, and what is refused."""
 
+import contextlib
 import time
 from base64 import b64decode
 from collections.abc import Iterator
@@ -36,10 +37,11 @@ def tenant(super_cluster: SuperCluster, operator: OperatorProcess) -> Iterator[T
 
 
 def test_status_tells_people_and_the_syncer_what_they_need(tenant: TenantUnderTest) -> None:
+    # A slow answer to one probe takes the word back for a moment.
+    eventually("the phase is Ready", lambda: tenant.status()["phase"] == "Ready")
     virtual_cluster = tenant.live()
     assert virtual_cluster is not None
     status = virtual_cluster["status"]
-    assert status["phase"] == "Ready"
     assert status["kubernetesVersion"] == "v1.37.2"
     assert status["endpoint"].startswith("https://127.0.0.1:")
     seen = api.Tenant.from_object(virtual_cluster)
@@ -86,7 +88,7 @@ def test_strangers_may_only_ask_for_health(tenant: TenantUnderTest, tmp_path: Pa
     kubeconfig = tenant.kubeconfig(api.ADMIN_KUBECONFIG_SECRET)
     kubeconfig["users"][0]["user"] = {}
     stranger = connected(kubeconfig, tmp_path / "stranger")
-    assert stranger.probe("/readyz") == (True, "ok")
+    eventually("health is told", lambda: stranger.probe("/readyz") == (True, "ok"))
     with pytest.raises(ApiError, match="Unauthorized"):
         stranger.list(NAMESPACES)
 
@@ -113,9 +115,8 @@ def test_the_super_cluster_accepts_addresses_of_that_range(tenant: TenantUnderTe
         "metadata": {"name": "same-address", "namespace": tenant.key},
         "spec": {"clusterIP": address, "ports": [{"port": 80}]},
     }
-    created = eventually(
-        "the range is in use", lambda: cluster.create(SERVICES, service), seconds=20
-    )
+    # Applied, not created: a try whose answer was lost may have made it.
+    created = eventually("the range is in use", lambda: cluster.apply(SERVICES, service))
     assert created["spec"]["clusterIP"] == address
     cluster.delete(SERVICES, "same-address", tenant.key)
 
@@ -145,7 +146,9 @@ def test_no_key_is_readable_by_others_and_nothing_listens_beyond_loopback(
 ) -> None:
     files = [path for path in tenant.directory.rglob("*") if path.is_file()]
     assert len(files) > 10
-    assert {path.stat().st_mode & 0o077 for path in [tenant.directory, *files]} == {0}
+    for path in [tenant.directory, *files]:
+        with contextlib.suppress(FileNotFoundError):  # one that has just taken its place's name
+            assert path.stat().st_mode & 0o077 == 0, path
     ports = msgspec.json.decode((tenant.directory / "ports.json").read_bytes(), type=dict[str, int])
     assert ports_open_to_the_network().isdisjoint(ports.values())
 
@@ -155,14 +158,18 @@ def test_the_log_holds_no_keys(tenant: TenantUnderTest, operator: OperatorProces
 
 
 def test_events_tell_what_happened(tenant: TenantUnderTest) -> None:
-    events = tenant.super_cluster.cluster.list(EVENTS, tenant.namespace)
-    reasons = {one["reason"] for one in events if one["involvedObject"]["uid"] == tenant.uid}
-    assert {"Starting", "Healthy", "Applied"} <= reasons
+    def told() -> bool:
+        events = tenant.super_cluster.cluster.list(EVENTS, tenant.namespace)
+        reasons = {one["reason"] for one in events if one["involvedObject"]["uid"] == tenant.uid}
+        return {"Starting", "Healthy", "Applied"} <= reasons
+
+    eventually("all is told", told)  # after the status was written
 
 
 def test_tenants_of_the_same_name_do_not_meet(
     super_cluster: SuperCluster, operator: OperatorProcess, tenant: TenantUnderTest, tmp_path: Path
 ) -> None:
+    before = tenant.processes()
     other = create(super_cluster, tenant.name, "other-tenants")
     other.wait_until_ready()
     assert other.key != tenant.key
@@ -174,7 +181,8 @@ def test_tenants_of_the_same_name_do_not_meet(
         connected(foreign, tmp_path / "foreign").list(NAMESPACES)
     other.delete()
     other.wait_until_nothing_is_left()
-    assert tenant.condition("Ready")["status"] == "True"
+    assert tenant.processes() == before
+    tenant.wait_until_ready()
 
 
 @pytest.mark.parametrize(
@@ -253,7 +261,7 @@ def test_what_only_the_class_forbids_is_a_condition_with_the_fields_path(
         },
     )
     loose = create(super_cluster, "loose", className="tight", policy={"podSecurity": "privileged"})
-    condition = eventually("the spec is judged", lambda: loose.condition("SpecValid"), seconds=20)
+    condition = eventually("the spec is judged", lambda: loose.condition("SpecValid"))
     assert condition["status"] == "False"
     assert "spec.policy.podSecurity" in condition["message"]
     assert loose.status()["phase"] == "Failed"
@@ -268,7 +276,6 @@ def test_an_unknown_class_is_waited_for(
     eventually(
         "the class is missed",
         lambda: waiting.condition("SpecValid").get("reason") == "ClassNotFound",
-        seconds=20,
     )
     super_cluster.cluster.apply(
         VIRTUAL_CLUSTER_CLASSES,
@@ -299,10 +306,9 @@ def test_a_change_of_the_spec_is_acted_upon_and_the_syncers_condition_stays(
     eventually(
         "the weight is effective",
         lambda: tenant.status()["effective"]["scheduling"]["weight"] == 7,
-        seconds=20,
     )
+    tenant.wait_until_ready()
     assert tenant.condition("Syncing") == syncing
-    assert tenant.condition("Ready")["status"] == "True"
 
 
 def test_the_version_cannot_be_taken_back(tenant: TenantUnderTest) -> None:

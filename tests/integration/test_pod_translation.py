@@ -16,6 +16,7 @@ from syncer.kinds import namespace
 from syncer.kinds.pod_update import patches
 from tests.integration.pod_pairs import ABOVE, OFFERS, TENANT, a_container, a_pair, a_pod
 from tests.integration.super_cluster import SuperCluster
+from tests.integration.waiting import eventually
 from tests.openapi import leaves
 from vcluster import api
 
@@ -29,7 +30,7 @@ FOREIGN_GATE = "kueue.x-k8s.io/topology"
 @pytest.fixture
 async def client(super_cluster: SuperCluster) -> AsyncIterator[Client]:
     """The super cluster's administrator."""
-    client = Client(AiohttpTransport(KubeconfigFile(super_cluster.kubeconfig("admin"))))
+    client = Client(AiohttpTransport(KubeconfigFile(super_cluster.kubeconfig("admin"))), 60.0)
     yield client
     await client.close()
 
@@ -50,6 +51,9 @@ def places(super_cluster: SuperCluster) -> Iterator[None]:
     sandbox = named("pods-sandbox", RUNTIME_CLASSES.api_version, "RuntimeClass")
     overhead = {"podFixed": {"cpu": "10m"}}
     cluster.apply(RUNTIME_CLASSES, sandbox | {"handler": "runsc", "overhead": overhead})
+    # Admission knows a priority class only when its watch has told it.
+    first = a_pod("first", priorityClassName="pods-batch", runtimeClassName="pods-sandbox")
+    eventually("pods may have the classes", lambda: cluster.apply(PODS, first))
     yield
     for name in names:
         cluster.delete(NAMESPACES, name)

@@ -46,7 +46,7 @@ class TenantUnderTest:
         conditions = self.status().get("conditions", [])
         return next((one for one in conditions if one["type"] == kind), {})
 
-    def wait_until_ready(self, seconds: float = 90.0) -> None:
+    def wait_until_ready(self, seconds: float = 300.0) -> None:
         eventually(
             f"{self.key} is Ready", lambda: self.condition("Ready").get("status") == "True", seconds
         )
@@ -73,13 +73,13 @@ class TenantUnderTest:
     def delete(self) -> None:
         self.super_cluster.cluster.delete(VIRTUAL_CLUSTERS, self.name, self.namespace)
 
-    def wait_until_gone(self, seconds: float = 90.0) -> None:
+    def wait_until_gone(self, seconds: float = 300.0) -> None:
         eventually(f"VirtualCluster {self.key} is gone", lambda: self.live() is None, seconds)
 
     def wait_until_nothing_is_left(self) -> None:
         """Counted from all sides. Of a service range, that its end is certain (see below)."""
         self.wait_until_gone()
-        eventually(f"nothing is left of {self.key}", lambda: not self.leftovers(), 10)
+        eventually(f"nothing is left of {self.key}", lambda: not self.leftovers(), 60)
 
     def service_ranges(self) -> list[Object]:
         """Its ServiceCIDR objects."""
