@@ -15,7 +15,7 @@ from kube.errors import AlreadyExists, ApiError, BadRequest, Conflict, NotFound,
 from kube.http2.transport import Http2Transport
 from kube.objects import ObjectKey, decode_head, encode
 from kube.resources import CONFIG_MAPS
-from tests.fakes.waiting import eventually
+from tests.fakes.waiting import eventually, eventually_so
 from tests.integration.super_cluster import SuperCluster
 from vcluster.local.components import GROUP
 from vcluster.supervision import Supervisor
@@ -131,6 +131,12 @@ async def test_twenty_watches_and_requests_share_one_connection(
             one.cancel()
 
 
+async def pid_of_the_api_server(supervisor: Supervisor) -> int:
+    """0 while it is about to be started again."""
+    statuses = await asyncio.to_thread(supervisor.statuses, GROUP)
+    return next(status.pid for status in statuses if status.name == API_SERVER)
+
+
 async def test_an_api_server_that_is_killed_is_unreachable_until_it_is_back(
     client: Client, super_cluster: SuperCluster
 ) -> None:
@@ -146,14 +152,19 @@ async def test_an_api_server_that_is_killed_is_unreachable_until_it_is_back(
             broken.append(str(error))
 
     supervisor = Supervisor(super_cluster.state.supervisor_directory)
-    statuses = await asyncio.to_thread(supervisor.statuses, GROUP)
-    pid = next(status.pid for status in statuses if status.name == API_SERVER)
+    pid = await pid_of_the_api_server(supervisor)
+    assert pid
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(watch())
         await asyncio.gather(*(client.get(CONFIG_MAPS, key) for _ in range(10)))
         os.kill(pid, signal.SIGKILL)
         await eventually(lambda: broken, "the watch breaks")
-    # Not left to chance how soon the next one is up.
+
+    async def another() -> bool:
+        return await pid_of_the_api_server(supervisor) not in (0, pid)
+
+    # Not left to chance how soon the next one answers: it is stopped as soon as it is there.
+    await eventually_so(another, "another one is started")
     await asyncio.to_thread(supervisor.stop, GROUP, API_SERVER)
     with pytest.raises(Unreachable):
         await client.get(CONFIG_MAPS, key)

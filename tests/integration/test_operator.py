@@ -147,7 +147,7 @@ def test_no_key_is_readable_by_others_and_nothing_listens_beyond_loopback(
     files = [path for path in tenant.directory.rglob("*") if path.is_file()]
     assert len(files) > 10
     for path in [tenant.directory, *files]:
-        with contextlib.suppress(FileNotFoundError):  # one that has just taken its place's name
+        with contextlib.suppress(FileNotFoundError):  # a temporary one, renamed meanwhile
             assert path.stat().st_mode & 0o077 == 0, path
     ports = msgspec.json.decode((tenant.directory / "ports.json").read_bytes(), type=dict[str, int])
     assert ports_open_to_the_network().isdisjoint(ports.values())
