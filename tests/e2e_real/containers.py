@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tests.e2e.local_system import Object, TenantCluster, wait_for
@@ -67,13 +68,19 @@ def is_ready(tenant: TenantCluster, name: str) -> Object | None:
     return found if ready else None
 
 
-def forwarded_port(process: subprocess.Popen[str]) -> int:
-    """The port that ``kubectl port-forward`` has chosen; it forwards from now on."""
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    found = re.match(r"Forwarding from 127\.0\.0\.1:(\d+)", line)
-    assert found, line
-    return int(found[1])
+@contextmanager
+def forwarded(tenant: TenantCluster, pod: str, port: int) -> Iterator[int]:
+    """A port here, of kubectl's choice, that leads to one of the pod."""
+    process = tenant.start("port-forward", f"pod/{pod}", f":{port}")
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        found = re.match(r"Forwarding from 127\.0\.0\.1:(\d+)", line)
+        assert found, line
+        yield int(found[1])
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
 
 
 def watched(process: subprocess.Popen[str]) -> Iterator[Object]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.local_system import LocalSystem, TenantCluster, wait_for
-from tests.e2e_real.containers import ANSWER, container_pod, forwarded_port, is_ready, web_pod
+from tests.e2e_real.containers import ANSWER, container_pod, forwarded, is_ready, web_pod
 
 
 @pytest.fixture(scope="module")
@@ -54,16 +54,11 @@ def test_a_debug_container_runs_beside(shell: TenantCluster) -> None:
 def test_a_port_is_forwarded(team_a: TenantCluster) -> None:
     team_a.apply(web_pod("forwarded", "real-1"))
     wait_for("it is ready", lambda: is_ready(team_a, "forwarded"))
-    process = team_a.start("port-forward", "pod/forwarded", ":8080")
-    try:
-        port = forwarded_port(process)
+    with forwarded(team_a, "forwarded", 8080) as port:
         for _ in range(3):
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60) as answer:
                 assert answer.read().decode() == f"{ANSWER}\n"
-    finally:
-        process.terminate()
-        process.communicate(timeout=60)
-        team_a.kubectl("delete", "pod", "forwarded", "--wait=false")
+    team_a.kubectl("delete", "pod", "forwarded", "--wait=false")
 
 
 def test_statistics_are_of_the_tenants_own_pods(
