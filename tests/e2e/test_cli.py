@@ -8,10 +8,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.e2e.local_system import LocalSystem, TenantCluster, wait_for
 from tests.e2e.objects import pod
+from vcluster.provisioners.process import NICENESS
 
 VC = str(Path(sys.executable).parent / "vc")
 
@@ -49,6 +51,9 @@ def test_create_tells_its_progress_and_delete_leaves_nothing(
     key = local.tenant(passing).key
     programs = [row for row in local.processes() if row["group"] == key]
     assert [row["restarts"] for row in programs] == [0, 0], "a new control plane starts once"
+    shared = psutil.Process(local.pid("super", "kube-apiserver")).nice()
+    own = {psutil.Process(row["pid"]).nice() for row in programs}
+    assert own == {shared + NICENESS}, "what all share comes first"
     deleted = local.vc("delete", passing)
     assert "is deleted" in deleted.stdout
     assert local.super.items("namespaces", "-l", f"virtualcluster.dev/tenant={key}") == []

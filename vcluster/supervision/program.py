@@ -41,6 +41,8 @@ class Program:
     """Between SIGTERM and SIGKILL."""
     priority: int = 0
     """When all start the highest are first, when all stop they are last: what others need."""
+    niceness: int = 0
+    """0 to 19: how far it stands back where CPU is short, as in nice(1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ def quote(argument: str) -> str:
 
 def _render(group: str, program: Program, mark: str) -> str:
     environment = inherited() | dict(program.environment) | {MARK: mark}
-    words = (*_die_with_parent(), "/usr/bin/env", "-i")
+    words = (*_die_with_parent(), *_standing_back(program.niceness), "/usr/bin/env", "-i")
     words += tuple(f"{name}={value}" for name, value in environment.items())
     lines = {
         "command": " ".join(quote(word) for word in (*words, *program.command)),
@@ -155,3 +157,9 @@ def _die_with_parent() -> tuple[str, ...]:
     """Ends the process when supervisord is killed. Without setpriv the next start cleans up."""
     setpriv = shutil.which("setpriv", path=SEARCH_PATH)
     return (setpriv, "--pdeathsig", "KILL", "--") if setpriv else ()
+
+
+def _standing_back(niceness: int) -> tuple[str, ...]:
+    """Without nice(1), which every Unix has, it does not."""
+    nice = shutil.which("nice", path=SEARCH_PATH) if niceness else None
+    return (nice, "-n", str(niceness), "--") if nice else ()

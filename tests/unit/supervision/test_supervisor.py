@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -144,6 +145,13 @@ def test_output_is_logged_privately_and_the_environment_is_minimal(
     }
     assert log.stat().st_mode & 0o777 == 0o600
     assert (directory).stat().st_mode & 0o777 == 0o700
+
+
+def test_a_program_stands_back_as_declared(supervisor: Supervisor, sleeper: Sleeper) -> None:
+    supervisor.apply("g", [sleeper("a"), replace(sleeper("b"), niceness=5)])
+    a, b = (psutil.Process(pid) for pid in pids(supervisor).values())
+    wait_until("both are what they were told to be", lambda: a.name() == b.name() == "sleep")
+    assert b.nice() == a.nice() + 5
 
 
 def test_failed_starts_do_not_keep_it_down(supervisor: Supervisor, tmp_path: Path) -> None:
