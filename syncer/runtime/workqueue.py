@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from syncer.runtime.rests import Rests
+
 
 class Request(NamedTuple):
     """Which object of which tenant to look at; never what happened to it.
@@ -39,7 +41,8 @@ class WorkQueue:
 
     A request added while a worker holds it is handed out again after ``done``, so one object is never
     reconciled by two workers at a time. At most ``inflight`` requests of one tenant are held at once.
-    A paused tenant's requests are kept and not handed out.
+    A paused tenant's requests are kept and not handed out. An object that is asked for all the time rests
+    between two looks (rests.py): its tenant could else have us write below as fast as it writes above.
     """
 
     def __init__(self, inflight: int) -> None:
@@ -50,6 +53,8 @@ class WorkQueue:
         self._active: set[Request] = set()
         self._followed: set[Request] = set()
         self._delayed: dict[Request, asyncio.TimerHandle] = {}
+        self._rests = Rests()
+        self._resting: dict[Request, asyncio.TimerHandle] = {}
         self._getters: deque[asyncio.Future[None]] = deque()
         self._draining: dict[str, list[asyncio.Future[None]]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -63,7 +68,7 @@ class WorkQueue:
         if timer := self._delayed.pop(request, None):
             timer.cancel()
         self._pending[request] = time.monotonic()
-        if request not in self._active:
+        if request not in self._active and request not in self._resting:
             self._enqueue(request)
 
     def add_together(self, requests: Sequence[Request]) -> None:
@@ -72,6 +77,12 @@ class WorkQueue:
         They are handed out in one turn of their tenant, which then waits for as many of the others'.
         """
         for request in requests:
+            if timer := self._resting.pop(
+                request, None
+            ):  # it is we who ask, and of all of them now
+                timer.cancel()
+                if request in self._pending:
+                    self._enqueue(request)
             self.add(request)
         self._followed.update(requests[:-1])
 
@@ -122,9 +133,13 @@ class WorkQueue:
             for waiter in self._draining.pop(request.tenant, ()):
                 if not waiter.done():
                     waiter.set_result(None)
-        if request in self._pending:
+        if rest := self._rests.after_look(request):
+            loop = asyncio.get_running_loop()
+            self._resting[request] = loop.call_later(rest, self._rested, request)
+        elif request in self._pending:
             self._enqueue(request)
-        elif line.left and not line.inflight:
+            return
+        if line.left and not line.inflight:
             del self._lines[request.tenant]
         else:
             self._offer(request.tenant, line)
@@ -152,6 +167,8 @@ class WorkQueue:
         self._followed = {request for request in self._followed if request.tenant != tenant}
         for request in [request for request in self._delayed if request.tenant == tenant]:
             self._delayed.pop(request).cancel()
+        for request in [request for request in self._resting if request.tenant == tenant]:
+            self._resting.pop(request).cancel()
         line = self._lines.pop(tenant, None)
         if line is not None and line.inflight:
             held = self._lines[tenant] = _Line()
@@ -176,7 +193,8 @@ class WorkQueue:
     @property
     def idle(self) -> bool:
         """Nothing waits, nothing is worked on; delayed requests do not count."""
-        return not self._active and not len(self)
+        resting = self._resting.keys() & self._pending.keys()
+        return not self._active and not len(self) and not resting
 
     def _next_line(self) -> tuple[str, _Line]:
         while True:
@@ -216,6 +234,11 @@ class WorkQueue:
             if not getter.done():
                 getter.set_result(None)
                 return
+
+    def _rested(self, request: Request) -> None:
+        del self._resting[request]
+        if request in self._pending:
+            self._enqueue(request)
 
     def _due(self, request: Request) -> None:
         del self._delayed[request]

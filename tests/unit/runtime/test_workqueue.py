@@ -6,6 +6,7 @@ import pytest
 from hypothesis import settings, strategies
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from syncer.runtime.rests import IN_A_ROW
 from syncer.runtime.workqueue import Request, WorkQueue
 from tests.fakes.waiting import eventually
 
@@ -52,6 +53,49 @@ async def test_a_tenant_saves_no_credit_while_it_has_nothing_to_do() -> None:
         queue.add(a_request("light", f"pod-{number}"))
     served = await taken(queue, 22)
     assert served.count("light") == 2
+
+
+async def tired(queue: WorkQueue, request: Request) -> None:
+    """Look at it until it has to rest."""
+    for _ in range(IN_A_ROW + 1):
+        queue.add(request)
+        assert await asyncio.wait_for(queue.get(), 60) == request
+        queue.done(request)
+
+
+async def test_an_object_that_is_asked_for_all_the_time_lets_others_go_first() -> None:
+    queue, busy, other = a_queue(), a_request(name="busy"), a_request(name="other")
+    await tired(queue, busy)
+    queue.add(busy)
+    queue.add(other)
+    assert not queue.idle
+    assert await queue.get() == other
+    queue.done(other)
+    assert not queue.idle, "it only rests"
+    assert await asyncio.wait_for(queue.get(), 60) == busy
+    queue.done(busy)
+    await eventually(lambda: queue.idle, "nothing is left")
+
+
+async def test_who_is_asked_for_together_does_not_rest() -> None:
+    queue, busy, other = a_queue(), a_request(name="busy"), a_request(name="other")
+    await tired(queue, busy)
+    queue.add(busy)
+    queue.add_together([busy, other])
+    assert [await queue.get(), await queue.get()] == [busy, other]
+    for request in (busy, other):
+        queue.done(request)
+
+
+async def test_a_tenant_that_is_forgotten_leaves_nothing_that_rests() -> None:
+    queue, busy = a_queue(), a_request(name="busy")
+    await tired(queue, busy)
+    queue.add(busy)
+    queue.forget(busy.tenant)
+    assert queue.idle
+    queue.add(busy)
+    assert await asyncio.wait_for(queue.get(), 60) == busy
+    queue.done(busy)
 
 
 async def test_one_tenant_holds_only_so_many_workers() -> None:
