@@ -12,6 +12,7 @@ from kube.objects import Object
 from kube.resources import CONFIG_MAPS, NAMESPACES, PODS, SECRETS, SERVICES
 from tests.chaos.clusters import DEPLOYMENTS, all_of, connected
 from tests.e2e.local_system import LocalSystem, TenantCluster
+from vcluster.api import super_namespace
 
 PREFIX = "virtualcluster.dev/"
 TENANT, COMPONENT = f"{PREFIX}tenant", f"{PREFIX}component"
@@ -140,7 +141,7 @@ def _pods(sides: Sides) -> Iterator[str]:
 
 
 def _pod(identity: Identity, pod: Object, mirror: Object, key: str) -> Iterator[str]:
-    if mirror["metadata"]["namespace"] != f"{key}-{identity[0]}":
+    if mirror["metadata"]["namespace"] != super_namespace(key, identity[0]):
         yield f"the super pod of {identity} is in {mirror['metadata']['namespace']}"
     for side, obj in (("pod", pod), ("super pod of", mirror)):
         if "deletionTimestamp" in obj["metadata"]:
