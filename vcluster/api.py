@@ -120,8 +120,9 @@ NODE_AGENT_ADDRESS_TYPE = "NodeAgent"
 EGRESS_SOCKET = "egress.sock"
 """In the folder of a tenant's API server: where the egress proxy listens for it."""
 
-DATASTORE_OBJECTS, DATASTORE_SIZE = 100_000, "512Mi"
-"""How much of the shared datastore a tenant may fill if its class does not say."""
+DATASTORE_OBJECTS, DATASTORE_SIZE, DATASTORE_HISTORY = 100_000, "512Mi", "512Mi"
+"""How much of the shared datastore a tenant may fill, and write within the time that history is kept,
+if its class does not say."""
 
 QUOTA_CONFIG_MAP = "virtualcluster-quota"
 """In a tenant's ``kube-system``: what it uses of its quota. Written by the syncer."""

@@ -161,7 +161,11 @@ def _hard(wanted: Mapping[str, Any], limits: Mapping[str, Any]) -> dict[str, str
 
 def _datastore(wanted: Mapping[str, Any], limits: Mapping[str, Any]) -> Object:
     """Always limited: the datastore is shared."""
-    merged: Object = {"objects": api.DATASTORE_OBJECTS, "size": api.DATASTORE_SIZE}
+    merged: Object = {
+        "objects": api.DATASTORE_OBJECTS,
+        "size": api.DATASTORE_SIZE,
+        "history": api.DATASTORE_HISTORY,
+    }
     merged |= limits.get("datastore", {})
     for name, value in wanted.get("datastore", {}).items():
         if nanos(value) > nanos(merged[name]):

@@ -31,7 +31,7 @@ from vcluster.control_plane.readiness import Readiness
 from vcluster.control_plane.resources import VIRTUAL_CLUSTER_CLASSES, VIRTUAL_CLUSTERS
 from vcluster.control_plane.secrets import credentials_of, secrets_of
 from vcluster.control_plane.status import StatusRecord
-from vcluster.datastore.limits import Level
+from vcluster.datastore.limits import Standing
 from vcluster.datastore.shared import DatastoreError, SharedDatastore
 from vcluster.datastore.shares import Owner, Shares
 from vcluster.pki import certificates
@@ -80,6 +80,8 @@ class Provider:
     """Signs the node agents' serving certificates, PEM; empty: there are no node agents."""
     egress_proxy: bool = False
     """Tenants' API servers connect through an egress proxy only; else to whatever they are told."""
+    history_seconds: float = 600.0
+    """How long the datastore may keep what was overwritten."""
 
 
 class Pass:
@@ -184,7 +186,7 @@ class Pass:
         if reading is None:
             return
         record.fields["datastore"] = full_datastore.used(reading)
-        has_room = reading.level is Level.OPEN
+        has_room = reading.standing == Standing()
         record.set(
             Condition.DATASTORE_HAS_ROOM, has_room, *full_datastore.told(reading, plan.limits)
         )
@@ -208,7 +210,9 @@ class Pass:
             credentials=credentials.complete(key, found, wanted, authority, now()),
             etcd_endpoints=provider.datastore.endpoints,
             etcd_authority=authority.certificate,
-            limits=full_datastore.limits_of(self._record.fields["effective"]),
+            limits=full_datastore.limits_of(
+                self._record.fields["effective"], provider.history_seconds
+            ),
             node_agent_authority=provider.node_agent_authority,
             egress_proxy=provider.egress_proxy,
         )

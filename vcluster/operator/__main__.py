@@ -17,7 +17,7 @@ from vcluster.control_plane import full_datastore
 from vcluster.control_plane.cluster import Cluster
 from vcluster.control_plane.manifests import Manifests
 from vcluster.control_plane.reconcile import Provider
-from vcluster.datastore.limits import Level
+from vcluster.datastore.limits import Standing
 from vcluster.datastore.shared import SharedDatastore
 from vcluster.datastore.shares import Shares
 from vcluster.operator import logs
@@ -86,8 +86,8 @@ def provider(settings: Settings, cluster: Cluster) -> Provider:
     )
     provisioner = ProcessProvisioner(Path(settings.state_directory), binaries)
 
-    def switch(key: str, level: Level) -> None:
-        provisioner.put(key, full_datastore.SWITCH_FILE, full_datastore.switch(level))
+    def switch(key: str, standing: Standing) -> None:
+        provisioner.put(key, full_datastore.SWITCH_FILE, full_datastore.switch(standing))
 
     return Provider(
         cluster=cluster,
@@ -103,6 +103,7 @@ def provider(settings: Settings, cluster: Cluster) -> Provider:
             Path(settings.node_agent_ca).read_bytes() if settings.node_agent_ca else b""
         ),
         egress_proxy=settings.egress_proxy,
+        history_seconds=settings.etcd_history_seconds,
     )
 
 

@@ -1,6 +1,7 @@
 """What the operator can be told: read once from the environment, at the edge."""
 
 from collections.abc import Mapping
+from typing import Annotated
 
 import msgspec
 
@@ -22,6 +23,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The shared datastore, comma separated URLs."""
     etcd_ca_directory: str = ""
     """Holds ca.crt, ca.key (signs the tenants' etcd certificates), root.crt and root.key (user root)."""
+    etcd_history_seconds: Annotated[float, msgspec.Meta(ge=1)] = 600.0
+    """How long etcd may keep what was overwritten: twice a periodic ``--auto-compaction-retention`` of
+    up to an hour. What a tenant writes is counted for so long."""
     node_agent_ca: str = ""
     """The file with the authority of the node agents' serving certificates, PEM, for the tenants' API
     servers; empty: there are no node agents, and so no logs and exec."""

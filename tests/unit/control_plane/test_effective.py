@@ -22,7 +22,7 @@ def test_defaults() -> None:
         "policy": {"podSecurity": "baseline", "deniedTaints": list(api.CONTROL_PLANE_TAINTS)},
         "quota": {
             "hard": {},
-            "datastore": {"objects": 100_000, "size": "512Mi"},
+            "datastore": {"objects": 100_000, "size": "512Mi", "history": "512Mi"},
         },
         "sync": {
             "ingresses": False,
@@ -155,9 +155,10 @@ def test_a_class_that_narrows_nothing_lets_tenants_choose_their_ingress_classes(
 
 
 def test_the_share_of_the_datastore_is_at_most_the_classs() -> None:
-    limits = a_class(quota={"datastore": {"objects": 5000, "size": "64Mi"}})
-    spec = {"quota": {"datastore": {"objects": 2000}}}
-    assert effective(spec, limits)["quota"]["datastore"] == {"objects": 2000, "size": "64Mi"}
-    for wanted in ({"objects": 5001}, {"size": "1Gi"}):
+    limits = a_class(quota={"datastore": {"objects": 5000, "size": "64Mi", "history": "256Mi"}})
+    spec = {"quota": {"datastore": {"objects": 2000, "history": "128Mi"}}}
+    merged = effective(spec, limits)["quota"]["datastore"]
+    assert merged == {"objects": 2000, "size": "64Mi", "history": "128Mi"}
+    for wanted in ({"objects": 5001}, {"size": "1Gi"}, {"history": "257Mi"}):
         with pytest.raises(InvalidSpec, match=r"spec\.quota\.datastore.*must be at most"):
             effective({"quota": {"datastore": wanted}}, limits)

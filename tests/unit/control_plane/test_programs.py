@@ -42,7 +42,7 @@ def a_plan(now: datetime = NOW) -> Plan:
         ),
         etcd_endpoints="https://127.0.0.1:2379",
         etcd_authority=ETCD.certificate,
-        limits=Limits(100_000, 512 * 2**20),
+        limits=Limits(100_000, 512 * 2**20, 512 * 2**20, 600.0),
     )
 
 

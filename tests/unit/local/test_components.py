@@ -71,6 +71,9 @@ def test_our_services_understand_their_environment() -> None:
     found = by_name(Options())
     operator = OperatorSettings.from_environment(found["operator"].environment)
     assert operator.etcd_endpoints
+    (retention,) = (a for a in found["etcd"].command if a.startswith("--auto-compaction-retention"))
+    minutes = int(retention.partition("=")[2].removesuffix("m"))
+    assert operator.etcd_history_seconds >= 2 * minutes * 60, "etcd compacts once in that time"
     assert operator.egress_proxy, "tenants' API servers connect through the proxy only"
     egress = EgressSettings.from_environment(found[EGRESS_PROXY].environment)
     assert egress.tenants == Path(operator.state_directory) / "tenants"

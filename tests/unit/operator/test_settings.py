@@ -21,6 +21,11 @@ def test_an_unknown_setting_is_named() -> None:
         Settings.from_environment({"OPERATOR_RESYNC_SECOND": "2"})
 
 
+def test_history_is_kept_for_some_time() -> None:
+    with pytest.raises(msgspec.ValidationError, match="etcd_history_seconds"):
+        Settings.from_environment({"OPERATOR_ETCD_HISTORY_SECONDS": "0"})
+
+
 def test_kopf_connects_as_the_kubeconfigs_current_context_says(tmp_path: Path) -> None:
     (tmp_path / "ca.crt").write_text("authority")
     document = {
