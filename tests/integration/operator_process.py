@@ -5,7 +5,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,6 +23,7 @@ class OperatorProcess:
         super_cluster: SuperCluster,
         resync_seconds: float = 2.0,
         binaries: Path | None = None,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         state = super_cluster.state
         self._port_file = state.directory / "operator.port"
@@ -38,6 +39,7 @@ class OperatorProcess:
             "OPERATOR_ETCD_CA_DIRECTORY": str(state.etcd_pki),
             "OPERATOR_PORT_FILE": str(self._port_file),
             "OPERATOR_RESYNC_SECONDS": str(resync_seconds),
+            **(settings or {}),
         }
 
     def start(self) -> None:
@@ -89,10 +91,12 @@ class OperatorProcess:
 
 @contextmanager
 def running_operator(
-    super_cluster: SuperCluster, binaries: Path | None = None
+    super_cluster: SuperCluster,
+    binaries: Path | None = None,
+    settings: Mapping[str, str] | None = None,
 ) -> Iterator[OperatorProcess]:
-    """Ready when entered, stopped when left."""
-    operator = OperatorProcess(super_cluster, binaries=binaries)
+    """Ready when entered, stopped when left. Settings: further variables."""
+    operator = OperatorProcess(super_cluster, binaries=binaries, settings=settings)
     operator.start()
     try:
         operator.wait_until_ready()
