@@ -120,7 +120,7 @@ NODE_AGENT_ADDRESS_TYPE = "NodeAgent"
 EGRESS_SOCKET = "egress.sock"
 """In the folder of a tenant's API server: where the egress proxy listens for it."""
 
-DATASTORE_OBJECTS, DATASTORE_SIZE, DATASTORE_HISTORY = 100_000, "512Mi", "512Mi"
+DATASTORE_OBJECTS, DATASTORE_SIZE, DATASTORE_HISTORY = 100_000, "512Mi", "256Mi"
 """How much of the shared datastore a tenant may fill, and write within the time that history is kept,
 if its class does not say."""
 

@@ -158,7 +158,7 @@ def _etcd(state: State, ports: Mapping[str, int]) -> tuple[str, ...]:
         f"--peer-key-file={pki / 'server.key'}",
         "--auto-compaction-mode=periodic",
         "--auto-compaction-retention=5m",
-        "--quota-backend-bytes=4294967296",
+        "--quota-backend-bytes=8589934592",
         "--log-level=warn",
     )
 

@@ -22,7 +22,7 @@ def test_defaults() -> None:
         "policy": {"podSecurity": "baseline", "deniedTaints": list(api.CONTROL_PLANE_TAINTS)},
         "quota": {
             "hard": {},
-            "datastore": {"objects": 100_000, "size": "512Mi", "history": "512Mi"},
+            "datastore": {"objects": 100_000, "size": "512Mi", "history": "256Mi"},
         },
         "sync": {
             "ingresses": False,

@@ -102,4 +102,4 @@ def test_what_is_used() -> None:
 
 def test_limits_of_an_earlier_version_have_the_default_history() -> None:
     effective = {"quota": {"datastore": {"objects": 7, "size": "4Mi"}}}
-    assert full_datastore.limits_of(effective, 60.0) == Limits(7, 4 * 2**20, 512 * 2**20, 60.0)
+    assert full_datastore.limits_of(effective, 60.0) == Limits(7, 4 * 2**20, 256 * 2**20, 60.0)
