@@ -65,7 +65,8 @@ async def test_syncers_die_come_and_go_with_thousands_of_pods(
             _tell(f"from {4 - number} to {number} syncers", start, in_step, begun, running.result())
         assert await _super_pods(super_client, victims) == before, "tenants move, pods do not"
         for tenant in (*victims, beside):
-            assert not pods_made_twice(direct.local, tenant.key)
+            twice = pods_made_twice(direct.local, tenant.key)
+            assert not [name for name in twice if "/many-" in name]  # other tests use names again
         await both_sides_agree(direct.local, *victims, beside)
         for client in (*clients, quiet):
             await load.clear(client)
