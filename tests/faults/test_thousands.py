@@ -65,8 +65,7 @@ async def test_syncers_die_come_and_go_with_thousands_of_pods(
             _tell(f"from {4 - number} to {number} syncers", start, in_step, begun, running.result())
         assert await _super_pods(super_client, victims) == before, "tenants move, pods do not"
         for tenant in (*victims, beside):
-            twice = pods_made_twice(direct.local, tenant.key)
-            assert not [name for name in twice if "/many-" in name]  # other tests use names again
+            assert not _made_twice(direct, tenant)
         await both_sides_agree(direct.local, *victims, beside)
         for client in (*clients, quiet):
             await load.clear(client)
@@ -84,6 +83,11 @@ def _tell(what: str, start: float, in_step: float, begun: float, latencies: list
             recovered=in_step - start,
         )
     )
+
+
+def _made_twice(system: FaultSystem, tenant: TenantCluster) -> list[str]:
+    """Of this test: others use names again."""
+    return [name for name in pods_made_twice(system.local, tenant.key) if "/many-" in name]
 
 
 async def _gated(client: Client, number: int) -> None:
