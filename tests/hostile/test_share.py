@@ -35,7 +35,11 @@ def small_share(local: LocalSystem, mallory: TenantCluster) -> Iterator[None]:
 
 @pytest.fixture
 def small_history(local: LocalSystem, mallory: TenantCluster) -> Iterator[None]:
-    """8 MiB within the 10 minutes that etcd keeps what was overwritten; afterwards it has room again."""
+    """8 MiB within the 10 minutes that etcd keeps what was overwritten; afterwards it has room again.
+
+    There is ``large-0`` to overwrite: what she wrote before may be more than the new limit allows.
+    """
+    mallory.kubectl("create", "-f", "-", stdin=json.dumps(a_large_one("large-0", LARGEST)))
     with limited(local, history="8Mi"):
         yield
     wait_for("there is room", lambda: room(local, "Room"))
@@ -112,8 +116,6 @@ def test_a_full_history(
     def first_refused(write: Callable[[], bool], tries: int = 200) -> None:
         assert any(write() for _ in range(tries)), "the limit does not hold"
 
-    large = a_large_one("large-0", LARGEST)
-    mallory.kubectl("create", "-f", "-", stdin=json.dumps(large))
     people: Iterator[tuple[str, ...]] = cycle([(), AS_API_SERVER])
 
     def overwrites() -> bool:
