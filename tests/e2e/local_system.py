@@ -21,13 +21,24 @@ KUBECTL_SECONDS = 300.0
 
 
 def wait_for(what: str, condition: Callable[[], T | None], seconds: float = PATIENCE) -> T:
-    """The first value of ``condition`` that is true; AssertionError that names ``what``."""
+    """The first value of ``condition`` that is true; AssertionError that names ``what``.
+
+    A kubectl that fails says "not yet": an API server that has just started refuses its administrator too.
+    """
     deadline = time.monotonic() + seconds
     while True:
-        if found := condition():
-            return found
-        assert time.monotonic() < deadline, f"waited {seconds:g} s in vain: {what}"
+        problem = ""
+        try:
+            if found := condition():
+                return found
+        except KubectlFailed as error:
+            problem = f" ({error})"
+        assert time.monotonic() < deadline, f"waited {seconds:g} s in vain: {what}{problem}"
         time.sleep(0.1)  # between two looks
+
+
+class KubectlFailed(AssertionError):
+    """With what it said."""
 
 
 @dataclass(frozen=True)
@@ -90,9 +101,10 @@ class Cluster:
         return own | dict(self.variables)
 
     def kubectl(self, *args: str, stdin: str = "", check: bool = True) -> str:
-        """What kubectl prints; AssertionError with its message if it fails and ``check``."""
+        """What kubectl prints; KubectlFailed with its message if it fails and ``check``."""
         done = self.run(*args, stdin=stdin)
-        assert not check or done.returncode == 0, f"kubectl {' '.join(args)}: {done.stderr}"
+        if check and done.returncode:
+            raise KubectlFailed(f"kubectl {' '.join(args)}: {done.stderr}")
         return done.stdout if check else done.stdout + done.stderr
 
     def apply(self, *objects: Object) -> None:

@@ -53,12 +53,6 @@ def test_a_killed_system_comes_back_with_its_pods(
     # Its network namespace may live on as long as the kernel wants to tell a peer of a connection's end.
     local.vc("up")
 
-    # An API server answers before it has read who may what.
-    wait_for(
-        "its administrator may look again",
-        lambda: team_a.run("get", "pod", "stays").returncode == 0,
-    )
-
     def restarted() -> bool:
         found = is_ready(team_a, "stays") or {"status": {}}
         statuses = found["status"].get("containerStatuses") or [{}]
