@@ -5,7 +5,6 @@ import os
 import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from threading import Event
 
@@ -20,8 +19,7 @@ from vcluster.control_plane.manifests import Manifests
 from vcluster.control_plane.reconcile import Provider
 from vcluster.datastore.limits import Standing
 from vcluster.datastore.shared import SharedDatastore
-from vcluster.datastore.shares import Owner, Shares
-from vcluster.datastore.wakeups import run_apart
+from vcluster.datastore.shares import Shares
 from vcluster.operator import logs
 from vcluster.operator.handlers import register
 from vcluster.operator.health import health_server
@@ -42,11 +40,6 @@ async def run(settings: Settings) -> None:
     registry = kopf.OperatorRegistry()
     register(registry, settings, tenants)
     started = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def tell(owner: Owner) -> None:
-        loop.call_soon_threadsafe(tenants.level_changed, owner)
-
     async with health_server(settings, cluster, offered.shares, started) as port:
         log.info("operator started", port=port)
         try:
@@ -58,7 +51,7 @@ async def run(settings: Settings) -> None:
                 )
                 beside = (
                     tasks.create_task(_take_signals(started, running, tenants)),
-                    tasks.create_task(run_apart(partial(offered.shares.run, tell))),
+                    tasks.create_task(offered.shares.run(tenants.level_changed)),
                     tasks.create_task(tenants.tell_levels()),
                 )
                 running.add_done_callback(lambda _: [task.cancel() for task in beside])
