@@ -8,7 +8,6 @@ import asyncio
 import random
 import socket
 import time
-from collections import defaultdict
 from collections.abc import AsyncIterator
 
 from egress_proxy.destinations import (
@@ -23,11 +22,11 @@ from egress_proxy.destinations import (
     service_key,
     within,
 )
-from egress_proxy.pace import Pace
 from kube.client import Client
 from kube.errors import NotFound
 from kube.objects import Object, ObjectKey, decode_object, key_of
 from kube.resources import ENDPOINT_SLICES, PODS, SERVICES, Resource
+from syncer.runtime.pace import Pace
 from vcluster import api
 from vcluster.api import super_namespace
 
@@ -81,7 +80,7 @@ class Directory:
         self._allowed = allowed
         self._denied = denied
         self._asking: dict[str, asyncio.Semaphore] = {}
-        self._paces = defaultdict[str, Pace](lambda: Pace(QUESTIONS_PER_SECOND, QUESTIONS_IN_A_ROW))
+        self._pace = Pace(QUESTIONS_PER_SECOND, QUESTIONS_IN_A_ROW)
         self._answers: dict[tuple[str, Target], tuple[float, list[Target] | Denied]] = {}
 
     async def addresses(self, tenant: str, target: Target) -> list[Target]:
@@ -91,7 +90,7 @@ class Directory:
         async with self._asking.setdefault(tenant, asyncio.Semaphore(QUESTIONS_AT_ONCE)):
             until, answer = self._answers.get((tenant, target), (0.0, []))
             if time.monotonic() > until:
-                await asyncio.sleep(self._paces[tenant].delay())
+                await asyncio.sleep(self._pace.delay(tenant))
                 answer = await self._answer(tenant, target)
                 if len(self._answers) >= MOST_ANSWERS:
                     self._answers.clear()
@@ -103,7 +102,6 @@ class Directory:
     def forget(self, tenant: str) -> None:
         """The tenant has gone."""
         self._asking.pop(tenant, None)
-        self._paces.pop(tenant, None)
 
     async def _answer(self, tenant: str, target: Target) -> list[Target] | Denied:
         try:

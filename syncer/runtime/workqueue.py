@@ -6,7 +6,12 @@ from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from syncer.runtime.rests import Rests
+from syncer.runtime.pace import Pace
+
+LOOKS_IN_A_ROW = 20
+"""At one object, without any rest: more than a pod's whole life needs."""
+LOOKS_PER_SECOND = 5.0
+"""In the long run: what it is then matters to the other side, not all that it was."""
 
 
 class Request(NamedTuple):
@@ -42,7 +47,7 @@ class WorkQueue:
     A request added while a worker holds it is handed out again after ``done``, so one object is never
     reconciled by two workers at a time. At most ``inflight`` requests of one tenant are held at once.
     A paused tenant's requests are kept and not handed out. An object that is asked for all the time rests
-    between two looks (rests.py): its tenant could else have us write below as fast as it writes above.
+    between two looks: its tenant could else have us write below as fast as it writes above.
     """
 
     def __init__(self, inflight: int) -> None:
@@ -53,7 +58,7 @@ class WorkQueue:
         self._active: set[Request] = set()
         self._followed: set[Request] = set()
         self._delayed: dict[Request, asyncio.TimerHandle] = {}
-        self._rests = Rests()
+        self._looks = Pace(LOOKS_PER_SECOND, LOOKS_IN_A_ROW)
         self._resting: dict[Request, asyncio.TimerHandle] = {}
         self._getters: deque[asyncio.Future[None]] = deque()
         self._draining: dict[str, list[asyncio.Future[None]]] = {}
@@ -77,9 +82,8 @@ class WorkQueue:
         They are handed out in one turn of their tenant, which then waits for as many of the others'.
         """
         for request in requests:
-            if timer := self._resting.pop(
-                request, None
-            ):  # it is we who ask, and of all of them now
+            # It is we who ask, and of all of them now: none rests.
+            if timer := self._resting.pop(request, None):
                 timer.cancel()
                 if request in self._pending:
                     self._enqueue(request)
@@ -133,7 +137,7 @@ class WorkQueue:
             for waiter in self._draining.pop(request.tenant, ()):
                 if not waiter.done():
                     waiter.set_result(None)
-        if rest := self._rests.after_look(request):
+        if rest := self._looks.delay(request):
             loop = asyncio.get_running_loop()
             self._resting[request] = loop.call_later(rest, self._rested, request)
         elif request in self._pending:

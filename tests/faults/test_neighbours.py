@@ -22,7 +22,6 @@ from tests.faults.watched import metered, undisturbed
 LOUD = 2
 PODS_EACH, RATE = 12, 1.5
 """Of each regular tenant."""
-MOST_SECONDS = 2.0
 
 
 @pytest.mark.parametrize("name", NOISES)
@@ -54,7 +53,8 @@ async def test_loud_tenants_are_not_heard_next_door(
         )
     )
     meter.check()
-    assert p99(among) <= max(1.2 * p99(alone) + NOISE_SECONDS, MOST_SECONDS)
+    # The ratio is for the table; what is refused here is a neighbour that stands still.
+    assert p99(among) <= 1.2 * p99(alone) + NOISE_SECONDS
 
 
 async def _noise(name: str, client: Client) -> None:

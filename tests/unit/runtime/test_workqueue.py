@@ -6,8 +6,7 @@ import pytest
 from hypothesis import settings, strategies
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from syncer.runtime.rests import IN_A_ROW
-from syncer.runtime.workqueue import Request, WorkQueue
+from syncer.runtime.workqueue import LOOKS_IN_A_ROW, Request, WorkQueue
 from tests.fakes.waiting import eventually
 
 
@@ -57,7 +56,7 @@ async def test_a_tenant_saves_no_credit_while_it_has_nothing_to_do() -> None:
 
 async def tired(queue: WorkQueue, request: Request) -> None:
     """Look at it until it has to rest."""
-    for _ in range(IN_A_ROW + 1):
+    for _ in range(LOOKS_IN_A_ROW + 1):
         queue.add(request)
         assert await asyncio.wait_for(queue.get(), 60) == request
         queue.done(request)
