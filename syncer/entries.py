@@ -95,6 +95,10 @@ class TenantPod(msgspec.Struct, gc=False):
     disrupted: bool
     """It has been evicted through the tenant's own API server."""
     qos: str
+    priority: int = 0
+    """By the tenant's own classes; it orders the tenant's pods only."""
+    preempts: bool = True
+    """It may take the place of the tenant's pods of lower priority."""
     synced: int = 0
     """The value of ``mutable`` that the super pod is known to show."""
     removed: bool = False
@@ -150,6 +154,8 @@ class _PodSpec(msgspec.Struct, gc=False, rename="camel"):
     active_deadline_seconds: int | None = None
     termination_grace_period_seconds: int | None = None
     node_name: str = ""
+    priority: int | None = None
+    preemption_policy: str | None = None
 
 
 class _PodCondition(msgspec.Struct, gc=False):
@@ -203,6 +209,8 @@ def decode_tenant_pod(raw: bytes) -> tuple[ObjectKey, TenantPod]:
         gated=bool(bytes(spec.readiness_gates)),
         disrupted=any(item.type == "DisruptionTarget" for item in status.conditions or ()),
         qos=intern(status.qos_class),
+        priority=spec.priority or 0,
+        preempts=spec.preemption_policy != "Never",
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from kube.objects import Object, decode_object
+from kube.objects import Object, ObjectKey, decode_object
 from kube.resources import (
     INGRESS_CLASSES,
     PRIORITY_CLASSES,
@@ -15,6 +15,7 @@ from syncer.entries import Entry
 from syncer.kinds.classes import is_offered
 from syncer.kinds.offers import Offers, default_class
 from syncer.runtime.store import ObjectStore
+from vcluster import api
 
 RESOURCES = (
     INGRESS_CLASSES,
@@ -44,6 +45,7 @@ def offers_of(published: Mapping[str, ObjectStore[Entry]]) -> Offers:
     )
     return Offers(
         priority_classes=frozenset(public(PRIORITY_CLASSES)),
+        tenant_priority_class=_tenant_priority_class(published[PRIORITY_CLASSES.plural]),
         runtime_classes=frozenset(public(RUNTIME_CLASSES)),
         storage_classes=frozenset(storage),
         default_storage_class=default_class(list(storage.values())),
@@ -52,3 +54,10 @@ def offers_of(published: Mapping[str, ObjectStore[Entry]]) -> Offers:
         snapshot_classes=frozenset(snapshot),
         default_snapshot_class=default_class(list(snapshot.values())),
     )
+
+
+def _tenant_priority_class(classes: ObjectStore[Entry]) -> str:
+    """Not one that preempts: the scheduler's preemption knows no tenants (docs/decisions/0016)."""
+    entry = classes.get(ObjectKey("", api.TENANT_PRIORITY_CLASS))
+    never = entry is not None and decode_object(entry.raw).get("preemptionPolicy") == "Never"
+    return api.TENANT_PRIORITY_CLASS if never else ""

@@ -7,6 +7,7 @@ from kube.objects import Object, ObjectKey
 from kube.resources import CONFIG_MAPS, NAMESPACES, PODS
 from syncer.admission.figures import Figures
 from syncer.admission.gangs import Gang
+from syncer.admission.precedence import Precedence
 from syncer.entries import Entry, TenantPod, decode_tenant_pod, entry_decoder, renewal_time
 from syncer.kinds.mirror import DownwardKind, UpwardKind, digest
 from syncer.kinds.pod_volumes import token_secret_name
@@ -60,6 +61,7 @@ class TenantState:
         """Why pods of this tenant have waited, for the metrics."""
         self.held: dict[ObjectKey, str] = {}
         """Why pods wait, as the tenant has last been told."""
+        self.precedence = Precedence()
 
     def add_source(self, kind: DownwardKind) -> None:
         """Of each kind there is a store, be it an empty one."""
@@ -121,6 +123,7 @@ class TenantState:
         self.told.pop((PODS.plural, key), None)
         self.held.pop(key, None)
         self.unissued.pop(key, None)
+        self.precedence.settled(key)
         self.super.admission.withdraw(self.request(PODS.plural, key))
 
     def token_found(self, key: ObjectKey, secret: Entry) -> None:
@@ -175,6 +178,7 @@ class TenantState:
     ) -> None:
         request = self.request(PODS.plural, key)
         down = self.super.down
+        self.precedence.count(before, after)
         if after is None:
             self.newest.pop(key, None)
             if before:

@@ -39,6 +39,8 @@ COMPONENT_LABEL = f"{PREFIX}component"
 """On objects of a root namespace: which component of the control plane they belong to."""
 PUBLIC_LABEL = f"{PREFIX}public"
 """The provider puts ``true`` on classes (storage, priority, runtime) that tenants may see and use."""
+TENANT_PRIORITY_CLASS = "virtualcluster-tenant"
+"""The super cluster's PriorityClass of all super pods that name no public one."""
 
 NAMESPACE_ANNOTATION = f"{PREFIX}namespace"
 NAME_ANNOTATION = f"{PREFIX}name"

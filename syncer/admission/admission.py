@@ -31,7 +31,7 @@ from syncer.admission.gangs import Gang
 from syncer.admission.grants import AlwaysOurs, Grants, Turn
 from syncer.admission.kept_room import KeptRoom
 from syncer.admission.ledger import Item, Ledger, Shortage
-from syncer.admission.nodes import node_room
+from syncer.admission.nodes import device_room
 from syncer.admission.observed import observed_pod
 from syncer.admission.pod_usage import Usage
 from syncer.entries import SuperPod
@@ -203,7 +203,7 @@ class Admission:
 
     def node(self, name: str, node: Object | None) -> None:
         """A node of the super cluster has come, changed or gone."""
-        if not self._capacity.node(name, node_room(node) if node else None):
+        if not self._capacity.node(name, device_room(node) if node else None):
             return
         self._plan("")
         for ticket in self._tickets.values():

@@ -21,7 +21,7 @@ _TAINTS = ("NoSchedule", "NoExecute")
 
 
 class NodeRoom(NamedTuple):
-    """A node that has devices."""
+    """A node that takes pods."""
 
     name: str
     labels: Mapping[str, str]
@@ -48,12 +48,16 @@ def placement(spec: Object) -> bytes:
     return encode([spec.get("nodeSelector"), affinity, spec.get("tolerations")])
 
 
-def node_room(node: Object) -> NodeRoom | None:
+def device_room(node: Object) -> NodeRoom | None:
     """None for a node without devices, or that takes no pods."""
+    room = node_room(node)
+    return room if room is not None and any(map(is_extended, room.allocatable)) else None
+
+
+def node_room(node: Object) -> NodeRoom | None:
+    """None for a node that takes no pods."""
     allocatable = (node.get("status") or {}).get("allocatable") or {}
     if (node.get("spec") or {}).get("unschedulable"):
-        return None
-    if not any(is_extended(name) for name in allocatable):
         return None
     return NodeRoom(
         name=node["metadata"]["name"],
@@ -77,6 +81,13 @@ def suits(node: NodeRoom, where: bytes) -> bool:
         "nodeSelectorTerms"
     )
     return not terms or any(_matches(node, term) for term in terms)
+
+
+def selects(selector: Object, labels: Mapping[str, str]) -> bool:
+    """A label selector (``metav1.LabelSelector``) matches the labels; an empty one matches all."""
+    return all(
+        labels.get(key) == value for key, value in (selector.get("matchLabels") or {}).items()
+    ) and all(_meets(labels, requirement) for requirement in selector.get("matchExpressions") or ())
 
 
 def place(pods: Iterable[Wanted], nodes: Mapping[str, NodeRoom], room: Room) -> bool:

@@ -46,7 +46,7 @@ def is_offered(resource: Resource, source: Object) -> bool:
     """The provider has marked the class as public, and pods of it can harm no other tenant.
 
     The scheduler's preemption knows no tenants: a class whose pods preempt is never offered
-    (docs/decisions/0009).
+    (docs/decisions/0016).
     """
     metadata = source["metadata"]
     if resource is PRIORITY_CLASSES and source.get("preemptionPolicy") != "Never":

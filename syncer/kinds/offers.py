@@ -27,6 +27,8 @@ class Offers:
     default_ingress_class: str = ""
     snapshot_classes: frozenset[str] = frozenset()
     default_snapshot_class: str = ""
+    tenant_priority_class: str = ""
+    """The class of pods that name none of the offered ones; empty: there is no such."""
 
 
 def default_class(classes: Sequence[Object]) -> str:

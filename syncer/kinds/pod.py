@@ -48,11 +48,12 @@ def to_super(pod: Object, tenant: Tenant, offers: Offers) -> Object:
     metadata, spec = pod["metadata"], pod["spec"]
     uid, namespace = metadata["uid"], metadata["namespace"]
     wanted = {name: value for name, value in spec.items() if name not in TENANT_ONLY}
-    if class_name := spec.get("priorityClassName"):
-        # Left out together with the priority if the class is not offered: admission would refuse it.
-        del wanted["priorityClassName"]
-        if class_name in offers.priority_classes:
-            wanted["priorityClassName"] = class_name
+    # Together with the priority: admission would refuse a class that there is not.
+    class_name = wanted.pop("priorityClassName", "")
+    if class_name not in offers.priority_classes:
+        class_name = offers.tenant_priority_class
+    if class_name:
+        wanted["priorityClassName"] = class_name
     refuse_what_is_not_there(spec, tenant, offers)
     for kind in ("initContainers", "containers"):
         if kind in spec:

@@ -16,9 +16,15 @@ COMPONENT = "virtualcluster"
 
 
 async def tell(
-    state: TenantState, resource: Resource, key: ObjectKey, uid: str, reason: str, message: str
+    state: TenantState,
+    resource: Resource,
+    key: ObjectKey,
+    uid: str,
+    reason: str,
+    message: str,
+    kind: str = "Warning",
 ) -> None:
-    """Write a Warning on the tenant's object. The same message is not repeated.
+    """Write an Event on the tenant's object. The same message is not repeated.
 
     Names of super namespaces become the tenant's. A tenant that refuses the Event (its namespace is
     terminating, its quota is full) is not asked again.
@@ -26,29 +32,8 @@ async def tell(
     message = _in_tenants_words(state, key, message)
     if state.told.get((resource.plural, key)) == message:
         return
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    unique = blake2b(f"{uid}/{reason}/{message}".encode(), digest_size=8).hexdigest()
     namespace = key.namespace or "default"
-    event = {
-        "apiVersion": "v1",
-        "kind": "Event",
-        "metadata": {"name": f"{key.name[:200]}.{unique}", "namespace": namespace},
-        "involvedObject": {
-            "apiVersion": resource.api_version,
-            "kind": resource.kind,
-            "namespace": key.namespace,
-            "name": key.name,
-            "uid": uid,
-        },
-        "type": "Warning",
-        "reason": reason,
-        "message": message,
-        "source": {"component": COMPONENT},
-        "reportingComponent": COMPONENT,
-        "firstTimestamp": now,
-        "lastTimestamp": now,
-        "count": 1,
-    }
+    event = _event(resource, key, uid, kind, reason, message)
     try:
         await state.client.create(EVENTS, ObjectKey(namespace, key.name), encode(event))
     except AlreadyExists:
@@ -58,6 +43,36 @@ async def tell(
             raise
     state.told[resource.plural, key] = message
     metrics.REFUSED.labels(reason).inc()
+
+
+def _event(
+    resource: Resource, key: ObjectKey, uid: str, kind: str, reason: str, message: str
+) -> Object:
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    unique = blake2b(f"{uid}/{reason}/{message}".encode(), digest_size=8).hexdigest()
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {
+            "name": f"{key.name[:200]}.{unique}",
+            "namespace": key.namespace or "default",
+        },
+        "involvedObject": {
+            "apiVersion": resource.api_version,
+            "kind": resource.kind,
+            "namespace": key.namespace,
+            "name": key.name,
+            "uid": uid,
+        },
+        "type": kind,
+        "reason": reason,
+        "message": message,
+        "source": {"component": COMPONENT},
+        "reportingComponent": COMPONENT,
+        "firstTimestamp": now,
+        "lastTimestamp": now,
+        "count": 1,
+    }
 
 
 async def refuse(

@@ -12,6 +12,7 @@ from syncer.entries import SuperPod, TenantPod
 from syncer.kinds import pod_status
 from syncer.kinds.pod_status import SuperPodView
 from syncer.reconcilers import tokens
+from syncer.reconcilers.preemption import Preemption
 from syncer.reconcilers.published import PublishedReconciler
 from syncer.super_state import SuperState
 from syncer.tenant_state import TenantState
@@ -28,6 +29,7 @@ class PodUpward:
     def __init__(self, super_state: SuperState, published: PublishedReconciler) -> None:
         self._super = super_state
         self._published = published
+        self._preemption = Preemption(super_state)
 
     async def reconcile(self, state: TenantState, key: ObjectKey) -> None:
         """Bring the tenant's pod to what the super pod says."""
@@ -44,6 +46,8 @@ class PodUpward:
         elif mirror.source_uid == source.uid and mirror.tenant == state.tenant.key:
             self._super.gone.pop(mirror_key, None)
             await self._report(state, key, mirror_key, source, mirror)
+            if not (mirror.node or mirror.deleting or source.deleting):
+                await self._preemption.consider(state, key, source)
 
     async def _report(
         self,

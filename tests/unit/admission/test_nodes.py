@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from kube.objects import Object
-from syncer.admission.nodes import NodeRoom, Wanted, node_room, place, placement, suits
+from syncer.admission.nodes import NodeRoom, Wanted, device_room, place, placement, selects, suits
 
 GPU = "nvidia.com/gpu"
 TAINT = {"key": "gpu", "value": "yes", "effect": "NoSchedule"}
@@ -13,7 +13,7 @@ ANYWHERE = {"tolerations": [{"operator": "Exists"}]}
 
 
 def a_room(name: str = "node-0", **spec: Any) -> NodeRoom:
-    room = node_room(
+    room = device_room(
         {
             "metadata": {"name": name, "labels": {"zone": "a", "size": "8"}},
             "spec": spec,
@@ -59,9 +59,9 @@ def test_a_node_suits_a_pod(spec: Object, fits: bool) -> None:
 
 
 def test_nodes_without_devices_or_that_take_no_pods_do_not_count() -> None:
-    assert node_room({"metadata": {"name": "n"}, "status": {"allocatable": {"cpu": "8"}}}) is None
+    assert device_room({"metadata": {"name": "n"}, "status": {"allocatable": {"cpu": "8"}}}) is None
     cordoned = {"metadata": {"name": "n"}, "spec": {"unschedulable": True}}
-    assert node_room(cordoned | {"status": {"allocatable": {GPU: "4"}}}) is None
+    assert device_room(cordoned | {"status": {"allocatable": {GPU: "4"}}}) is None
 
 
 def fits(*pods: dict[str, int]) -> bool:
@@ -76,3 +76,20 @@ def test_the_largest_are_placed_first_and_all_resources_count() -> None:
     assert fits(*[{GPU: 1, "cpu": 4}] * 4)
     assert not fits(*[{GPU: 1, "cpu": 4}] * 5)
     assert not fits({GPU: 1, "other.example/device": 1})
+
+
+@pytest.mark.parametrize(
+    ("selector", "matches"),
+    [
+        ({}, True),
+        ({"matchLabels": {"app": "web"}}, True),
+        ({"matchLabels": {"app": "db"}}, False),
+        ({"matchLabels": {"app": "web"}, **term("tier", "Exists")}, False),
+        (term("app", "In", "web", "db"), True),
+        (term("app", "NotIn", "web"), False),
+        (term("tier", "NotIn", "front"), True),
+        (term("tier", "DoesNotExist"), True),
+    ],
+)
+def test_a_label_selector_selects(selector: Object, matches: bool) -> None:
+    assert selects(selector, {"app": "web"}) is matches
