@@ -20,15 +20,15 @@ from syncer.admission.precedence import Nomination
 from syncer.admission.victims import Occupant, Plan, best, only_needs_room, plan
 from syncer.entries import TenantPod
 from syncer.reconcilers.messages import tell
-from syncer.runtime.workqueue import Request
+from syncer.runtime.one_by_one import OneByOne
 from syncer.super_state import SuperState
 from syncer.tenant_state import TenantState
 from vcluster import api
 
 AGAIN_SECONDS, AGAIN_AT_MOST = 10.0, 160.0
 """How long after a look the pod is looked at again if it still has no node: each time twice as long."""
-BETWEEN_SECONDS = 0.1
-"""Between two pods of one tenant."""
+BETWEEN_SECONDS = 0.5
+"""Between two pods of one tenant: looking costs the super cluster a list of each node's pods."""
 MOST_NODES = 10
 """So many nodes are looked at for one pod."""
 REASON = "PreemptionByScheduler"
@@ -51,23 +51,19 @@ class Preemption:
 
     def __init__(self, super_state: SuperState) -> None:
         self._super = super_state
-        self._waiting: dict[str, dict[Request, None]] = {}
-        """By the tenants of which a pod is looked at: whose turn is next."""
+        self._turns = OneByOne(BETWEEN_SECONDS, super_state.up.add)
 
     async def consider(self, state: TenantState, key: ObjectKey, source: TenantPod) -> None:
         """The super pod has no node: make room for it if the scheduler has found none."""
         if not source.preempts or not state.precedence.outranks(source.priority):
             return
         request = state.request(PODS.plural, key)
-        if (waiting := self._waiting.get(state.tenant.key)) is not None:
-            waiting[request] = None
+        if not self._turns.begin(request):
             return
-        self._waiting[state.tenant.key] = {}
         try:
             looked = await self._look(state, key, source)
         finally:
-            for index, other in enumerate(self._waiting.pop(state.tenant.key)):
-                self._super.up.add_after(other, (index + 1) * BETWEEN_SECONDS)
+            self._turns.end(request)
         if looked:
             again = min(AGAIN_SECONDS * 2.0 ** (state.precedence.looked(key) - 1), AGAIN_AT_MOST)
             self._super.up.add_after(request, again)

@@ -115,7 +115,7 @@ async def test_another_tenants_pods_never_give_way(world: World, acme: TenantClu
     other = await world.add_tenant("other")
     await world.in_step(other)
     await runs(other, "cheap", "8", priority=-100)
-    await runs(acme, "small", "1", priority=0)
+    await runs(acme, "cheap", "1", priority=0)
     await finds_no_place(world, acme, "urgent", "8", priority=2_000_000_000)
     await undisturbed(world, acme, "urgent")
 
