@@ -1,21 +1,30 @@
-"""What a tenant can do to be loud, as its administrator, until it is cancelled or done."""
+"""What a tenant can do to be loud, as its administrator, until it is ended or done.
+
+``python -m tests.faults.noise KUBECONFIG NAME`` makes it from a process of its own, so that who measures
+has nothing to do with it. It ends when its standard input does.
+"""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
 from itertools import count
+from pathlib import Path
+from typing import Any
 
 from kube.client import Client, Patch
+from kube.connection import KubeconfigFile
 from kube.errors import ApiError, Conflict, NotFound, Unreachable
 from kube.objects import ObjectKey, decode_object, encode
 from kube.resources import CONFIG_MAPS, EVENTS, NAMESPACES, PODS
+from kube.transport import AiohttpTransport
 from tests.chaos import load
 from tests.chaos.pace import until_running
 
 AT_ONCE = 10
 BURST_PODS, NAMESPACES_MADE, WATCHES = 150, 100, 500
 
-Noise = Callable[[Client], Awaitable[None]]
+Noise = Callable[[Client], Coroutine[Any, Any, None]]
 
 
 async def burst(client: Client) -> None:
@@ -124,3 +133,18 @@ def _in_load(name: str) -> ObjectKey:
 def _uses_settings() -> dict[str, object]:
     sources = [{"configMapRef": {"name": "settings"}}]
     return {"containers": [{"name": "main", "image": "demo", "envFrom": sources}]}
+
+
+async def main(kubeconfig: Path, name: str) -> None:
+    """Be loud until standard input ends."""
+    client = Client(AiohttpTransport(KubeconfigFile(kubeconfig)))
+    noise = asyncio.create_task(NOISES[name](client))
+    await asyncio.to_thread(sys.stdin.read)
+    noise.cancel()
+    with suppress(asyncio.CancelledError):
+        await noise
+    await client.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1]), sys.argv[2]))
