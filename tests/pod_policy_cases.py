@@ -44,6 +44,7 @@ MAIN = "spec.containers[main]"
 CONTEXT = f"{MAIN}.securityContext"
 APPARMOR = "container.apparmor.security.beta.kubernetes.io/main"
 WEB = {"port": 80, "host": "192.0.2.1"}
+NFS: Object = {"server": "192.0.2.1", "path": "/"}
 
 BASELINE = (
     Case("plain", "", {}),
@@ -115,6 +116,19 @@ BASELINE = (
     ),
 )
 """What the Pod Security Standard ``baseline`` says of each."""
+
+STORAGE = (
+    Case("volume-nfs", "spec.volumes[data].nfs", volumes(nfs=NFS)),
+    Case("volume-csi", "spec.volumes[data].csi", volumes(csi={"driver": "nfs.csi.k8s.io"})),
+    Case(
+        "volume-disk",
+        "spec.volumes[data].awsElasticBlockStore",
+        volumes(awsElasticBlockStore={"volumeID": "vol-0"}),
+    ),
+    Case("volume-of-node", "", volumes(emptyDir={})),
+    Case("volume-projected", "", volumes(projected={"sources": []})),
+)
+"""What we forbid beside the standards: storage that a pod names itself."""
 
 SAFE = {
     "allowPrivilegeEscalation": False,

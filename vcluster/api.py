@@ -180,6 +180,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Where images may come from: a registry, or a path in one; empty: from anywhere."""
     denied_taints: tuple[str, ...] = CONTROL_PLANE_TAINTS
     """The keys of taints that no pod may tolerate."""
+    volume_types: tuple[str, ...] = ()
+    """Volumes of storage that a pod may name by itself, without a claim: nfs, csi and the like."""
     requests: ResourceRule = ResourceRule()
     limits: ResourceRule = ResourceRule()
     active_deadline_seconds: int | None = None

@@ -56,3 +56,6 @@ RESTRICTED_VOLUMES = frozenset(
         "secret",
     }
 )
+OWN_VOLUMES = RESTRICTED_VOLUMES - {"csi"} | {"hostPath"}
+"""Made of the pod's node or of the tenant's objects; not of the standards. All others are storage that a
+node reaches for whoever names it. Which pods have a hostPath is what the standards say."""

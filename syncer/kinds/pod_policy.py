@@ -11,6 +11,7 @@ from syncer.kinds import pod_security
 from syncer.kinds.mirror import Refused
 from syncer.kinds.pod_security import containers
 from vcluster.api import Policy, ResourceRule, Tenant
+from vcluster.pod_standards import OWN_VOLUMES
 
 DEFAULT_REGISTRY, DEFAULT_REPOSITORY = "docker.io", "library"
 RESERVED_ANNOTATIONS = "kubernetes.io/config."
@@ -28,6 +29,7 @@ def admitted(super_pod: Object, tenant: Tenant) -> Object:
     for refused in (
         *_reserved(annotations),
         *pod_security.refusals(spec, annotations, policy.pod_security),
+        *_volumes(spec, policy),
         *_images(spec, policy),
         *_tolerations(spec.get("tolerations"), policy),
     ):
@@ -92,6 +94,16 @@ def _reserved(annotations: Mapping[str, str]) -> Iterator[Refused]:
     for key in annotations:
         if key.startswith(RESERVED_ANNOTATIONS):
             yield Refused(f"metadata.annotations[{key}]", "ReservedKey", "only kubelets write it")
+
+
+def _volumes(spec: Object, policy: Policy) -> Iterator[Refused]:
+    """Storage is the provider's to give: a node mounts what it is told to, past all isolation."""
+    if policy.pod_security == "privileged":
+        return
+    for volume in spec.get("volumes") or ():
+        for kind in sorted(volume.keys() - OWN_VOLUMES - {"name", *policy.volume_types}):
+            message = "the node would reach this storage for the pod; name a persistentVolumeClaim"
+            yield Refused(f"spec.volumes[{volume['name']}].{kind}", "VolumeNotAllowed", message)
 
 
 def _images(spec: Object, policy: Policy) -> Iterator[Refused]:

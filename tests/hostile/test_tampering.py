@@ -8,10 +8,20 @@ import pytest
 
 from tests.e2e.local_system import LocalSystem, Object, TenantCluster, wait_for
 from tests.e2e.objects import pod
-from tests.hostile.bystander import alice_works, patched, phase_is, told
-from tests.pod_policy_cases import Case, secured
+from tests.hostile.bystander import alice_works, created, patched, phase_is, told
+from tests.pod_policy_cases import NFS, Case, secured, tolerating, volumes
+from vcluster import api
 
 MIGHTY = Case("mighty", "", secured(privileged=True))
+STATIC = {"nodeName": "cpu-0", "automountServiceAccountToken": False}
+BEHIND = (
+    (MIGHTY, "PodSecurity"),
+    (Case("storage", "", volumes(nfs=NFS)), "VolumeNotAllowed"),
+    (Case("tolerant", "", tolerating(operator="Exists")), "TolerationDenied"),
+    (Case("static", "", STATIC, {"kubernetes.io/config.mirror": "x"}), "ReservedKey"),
+    (Case("marked", "", {}, {api.UID_ANNOTATION: "x"}), "ReservedKey"),
+)
+"""What the front door refuses, and the reason of the wall behind it."""
 EXCEPTION = {"spec": {"matchResources": {"namespaceSelector": {"matchLabels": {"never": "true"}}}}}
 GREEDY = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}
 
@@ -69,16 +79,16 @@ def test_behind_the_front_door_there_is_a_wall(
         mallory.kubectl(
             "label", "namespace", "default", f"pod-security.kubernetes.io/{label}={value}"
         )
-    manifest = json.dumps(MIGHTY.pod())
 
-    def enters() -> bool:  # each time anew, since the operator puts them back
+    def enters(pod: Object) -> bool:  # each time anew, since the operator puts them back
         mallory.kubectl("delete", "validatingadmissionpolicies", "--all")
-        return "created" in mallory.kubectl("create", "-f", "-", stdin=manifest, check=False)
+        return created(mallory, pod)
 
-    wait_for("it is open", enters)
-    assert told(mallory, "mighty")["reason"] == "PodSecurity"
-    assert local.super.get("pod", "mighty", mallory.super_namespace()) is None
-    mallory.kubectl("delete", "pod", "mighty")
+    for case, reason in BEHIND:
+        wait_for(f"it is open to {case.name}", partial(enters, case.pod()))
+        assert told(mallory, case.name)["reason"] == reason, case.name
+        assert local.super.get("pod", case.name, mallory.super_namespace()) is None
+    mallory.kubectl("delete", "pod", *(case.name for case, _ in BEHIND), "--wait=false")
     for label in ("enforce", "enforce-version"):
         mallory.kubectl("label", "namespace", "default", f"pod-security.kubernetes.io/{label}-")
 

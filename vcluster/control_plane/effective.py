@@ -87,6 +87,10 @@ def _policy(wanted: Mapping[str, Any], limits: Mapping[str, Any]) -> Object:
         "podSecurity": _tightened("spec.policy.podSecurity", POD_SECURITY, level, limit),
         "deniedTaints": sorted({*taints, *wanted.get("deniedTaints", ())}),
     }
+    types = limits.get("volumeTypes", ())
+    _check_chosen("spec.policy.volumeTypes", wanted.get("volumeTypes", ()), types)
+    if chosen := wanted.get("volumeTypes", types):
+        merged["volumeTypes"] = list(chosen)
     registries, allowed = wanted.get("registries"), limits.get("registries")
     if found := _registries(registries or (), allowed or ()):
         merged["registries"] = found

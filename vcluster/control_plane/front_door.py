@@ -35,4 +35,5 @@ def values(effective: Mapping[str, Any]) -> Object:
         "selinux_types": sorted(pod_standards.SELINUX_TYPES),
         "capabilities": sorted(capabilities),
         "volume_types": sorted(pod_standards.RESTRICTED_VOLUMES),
+        "own_volumes": sorted({*pod_standards.OWN_VOLUMES, *policy.get("volumeTypes", ())}),
     }

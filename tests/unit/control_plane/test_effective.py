@@ -36,6 +36,16 @@ def test_defaults() -> None:
     }
 
 
+def test_volumes_that_pods_name_are_the_classs_at_most() -> None:
+    offered = a_class(policy={"volumeTypes": ["csi", "nfs"]})
+    assert effective({}, offered)["policy"]["volumeTypes"] == ["csi", "nfs"]
+    narrower = effective({"policy": {"volumeTypes": ["nfs"]}}, offered)["policy"]
+    assert narrower["volumeTypes"] == ["nfs"]
+    with pytest.raises(InvalidSpec, match="volumeTypes") as refused:
+        effective({"policy": {"volumeTypes": ["iscsi"]}}, offered)
+    assert refused.value.reason == "LooserThanClass"
+
+
 @given(st.sampled_from(POD_SECURITY), st.sampled_from(POD_SECURITY))
 def test_pod_security_is_never_looser_than_the_class(wanted: str, limit: str) -> None:
     spec, limits = {"policy": {"podSecurity": wanted}}, a_class(policy={"podSecurity": limit})

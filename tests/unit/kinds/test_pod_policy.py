@@ -11,7 +11,15 @@ from kube.objects import Object
 from syncer.kinds.mirror import Refused
 from syncer.kinds.pod import mutable_digest, to_super
 from syncer.kinds.pod_policy import admitted, comes_from, refuse_changes, repository
-from tests.pod_policy_cases import BASELINE, CONFIGURED, POLICY, RESTRICTED, Case, secured
+from tests.pod_policy_cases import (
+    BASELINE,
+    CONFIGURED,
+    POLICY,
+    RESTRICTED,
+    STORAGE,
+    Case,
+    secured,
+)
 from tests.unit.kinds.builders import ACME
 from tests.unit.kinds.pod_builders import OFFERS, a_container, a_pod, live_mirror
 from vcluster.api import Policy, ResourceRule, Tenant
@@ -40,7 +48,7 @@ def below(tenant: Tenant, **spec: Any) -> Object:
 
 
 LEVELS = [
-    *(pytest.param(case, Policy(), id=case.name) for case in BASELINE),
+    *(pytest.param(case, Policy(), id=case.name) for case in (*BASELINE, *STORAGE)),
     *(
         pytest.param(case, Policy(pod_security="restricted"), id=f"restricted-{case.name}")
         for case in RESTRICTED
@@ -55,7 +63,7 @@ def test_what_is_refused_names_its_field(case: Case, policy: Policy) -> None:
     assert told.startswith(case.refused) if case.refused else not told
 
 
-@pytest.mark.parametrize("case", [*BASELINE, *RESTRICTED], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [*BASELINE, *STORAGE, *RESTRICTED], ids=lambda case: case.name)
 def test_the_level_privileged_forbids_nothing(case: Case) -> None:
     assert not judged(case, Policy(pod_security="privileged"))
 
@@ -63,6 +71,13 @@ def test_the_level_privileged_forbids_nothing(case: Case) -> None:
 @pytest.mark.parametrize("case", [c for c in BASELINE if c.refused], ids=lambda case: case.name)
 def test_what_the_baseline_forbids_restricted_forbids(case: Case) -> None:
     assert judged(case, Policy(pod_security="restricted"))
+
+
+def test_storage_that_the_provider_lets_pods_name() -> None:
+    allowed = Policy(volume_types=("nfs",))
+    nfs, csi, *_ = STORAGE
+    assert not judged(nfs, allowed)
+    assert judged(csi, allowed).startswith("spec.volumes[data].csi: ")
 
 
 def test_proc_is_masked() -> None:
