@@ -30,8 +30,18 @@ HEADLESS = "None"
 NOT_SENT = ("externalIPs", "healthCheckNodePort")
 
 
+def mirrored(service: Object, tenant: Tenant) -> Object | None:
+    """The super Service for a tenant's Service; None for one that is only a name.
+
+    The tenant's own DNS serves such a name to its pods. Below, a controller that all tenants share (of
+    ingresses, say) would follow it to whatever it points to: another tenant, the super cluster.
+    """
+    spec: Object = service.get("spec") or {}
+    return None if spec.get("type") == "ExternalName" else to_super(service, tenant)
+
+
 def to_super(service: Object, tenant: Tenant) -> Object:
-    """The super Service for a tenant's Service."""
+    """The super Service for a tenant's Service that has addresses."""
     spec: Object = service.get("spec") or {}
     _refuse_addresses(spec, tenant)
     wanted_spec = {key: value for key, value in spec.items() if key not in NOT_SENT}
@@ -128,10 +138,9 @@ def _inside(address: str, cidr: str) -> bool:
 def _check_immutable(live: Object, wanted: Object, gone: Object) -> None:
     """Raise Recreate for what a Service may only change by way of another type, and has."""
     types = live.get("type"), wanted.get("type")
-    if "ExternalName" not in types:
-        old, new = live.get("clusterIP"), wanted.get("clusterIP")
-        if old and new and old != new:
-            raise Recreate("spec.clusterIP")
+    old, new = live.get("clusterIP"), wanted.get("clusterIP")
+    if old and new and old != new:
+        raise Recreate("spec.clusterIP")
     if types == ("LoadBalancer", "LoadBalancer"):
         old, new = live.get("loadBalancerClass"), wanted.get("loadBalancerClass")
         if (old and new and old != new) or "loadBalancerClass" in gone:
@@ -220,5 +229,5 @@ def _merged(own: Sequence[Object], theirs: Sequence[Object]) -> list[Object]:
 
 
 SERVICE = DownwardKind(
-    resource=SERVICES, to_super=to_super, patch=patch, to_tenant=to_tenant, modest=modest
+    resource=SERVICES, to_super=mirrored, patch=patch, to_tenant=to_tenant, modest=modest
 )

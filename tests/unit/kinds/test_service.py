@@ -61,9 +61,10 @@ def test_a_headless_service_stays_headless() -> None:
     assert spec["clusterIP"] == "None"
 
 
-def test_an_external_name_needs_no_address() -> None:
+def test_an_external_name_stays_in_the_tenant() -> None:
     source = a_service() | {"spec": {"type": "ExternalName", "externalName": "db.example.com"}}
-    assert service.to_super(source, ACME)["spec"] == source["spec"]
+    assert service.SERVICE.to_super(source, ACME) is None
+    assert service.SERVICE.to_super(a_service(), ACME) == service.to_super(a_service(), ACME)
 
 
 def test_the_tenants_node_port_is_asked_for_and_any_other_one_will_do() -> None:
@@ -190,20 +191,6 @@ def test_an_inner_service_gives_its_node_ports_back() -> None:
         "externalTrafficPolicy": None,
         "ports": [a_port(80)],
     }
-
-
-def test_a_service_becomes_an_external_name() -> None:
-    external = a_service() | {"spec": {"type": "ExternalName", "externalName": "db.example.com"}}
-    mirror = a_mirror(a_service())
-    wanted = service.to_super(external, ACME)
-    patch = service.patch(mirror, wanted)
-    assert merged(mirror, patch)["spec"] == external["spec"]
-
-
-def test_an_external_name_becomes_a_service() -> None:
-    mirror = a_mirror(a_service() | {"spec": {"type": "ExternalName", "externalName": "a.example"}})
-    patch = service.patch(mirror, service.to_super(a_service(), ACME))
-    assert merged(mirror, patch)["spec"] == a_service()["spec"]
 
 
 @pytest.mark.parametrize("address", ["10.101.5.21", "None"])
