@@ -6,6 +6,7 @@ from syncer.kinds.mirror import (
     DownwardKind,
     body,
     object_patch,
+    refuse_reserved,
     super_metadata,
     with_digest,
 )
@@ -14,22 +15,19 @@ from vcluster.api import Tenant, super_namespace
 
 NAME_LABEL = "kubernetes.io/metadata.name"
 """Set by each API server itself; selectors by it are translated to NAMESPACE_LABEL."""
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+OWN_DOMAIN = f"namespace.{api.GROUP}"
+"""In it are the labels and annotations that a tenant gives its namespaces."""
 POD_SECURITY_PREFIX = "pod-security.kubernetes.io/"
 POD_SECURITY_LEVELS = ("privileged", "baseline", "restricted")  # from the loosest to the strictest
 
 
 def to_super(namespace: Object, tenant: Tenant) -> Object:
     """The super namespace for a tenant's namespace."""
-    name = namespace["metadata"]["name"]
-    labels = namespace["metadata"].get("labels") or {}
-    # The tenant's own API server serves the audit and warn levels and version pins; below they
-    # would only speak to the syncer.
-    passing = {
-        key: value
-        for key, value in labels.items()
-        if key != NAME_LABEL and not key.startswith(POD_SECURITY_PREFIX)
-    }
-    source = namespace | {"metadata": namespace["metadata"] | {"labels": passing}}
+    own = namespace["metadata"]
+    name, labels = own["name"], own.get("labels") or {}
+    renamed = {field: _renamed(f"metadata.{field}", own) for field in ("labels", "annotations")}
+    source = namespace | {"metadata": own | renamed}
     metadata = super_metadata(
         source, tenant, name=super_namespace(tenant.key, name), namespaced=False
     )
@@ -47,6 +45,26 @@ def to_super(namespace: Object, tenant: Tenant) -> Object:
         **body(_without_finalizers(namespace)),
     }
     return with_digest(wanted)
+
+
+def key_below(key: str) -> str:
+    """The key, on a super namespace, of a label or annotation that the tenant gave its namespace.
+
+    Whoever may write on namespaces is trusted there: network policies, webhooks and admission plug-ins of
+    the provider go by it. So a tenant's keys have names of their own; its selectors are translated.
+    """
+    if key == NAME_LABEL:
+        return api.NAMESPACE_LABEL
+    domain, _, name = key.rpartition("/")
+    return f"{domain}.{OWN_DOMAIN}/{name}" if domain else f"{OWN_DOMAIN}/{name}"
+
+
+def _renamed(field: str, metadata: Object) -> dict[str, str]:
+    own: dict[str, str] = metadata.get(field.removeprefix("metadata.")) or {}
+    refuse_reserved(field, own)
+    return {
+        key_below(key): value for key, value in own.items() if key not in (NAME_LABEL, LAST_APPLIED)
+    }
 
 
 def patch(live: Object, wanted: Object) -> Object | None:

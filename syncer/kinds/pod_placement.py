@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kube.objects import Object
+from syncer.kinds.namespace import key_below
 from vcluster import api
 from vcluster.api import Tenant, super_namespace
 
@@ -56,20 +57,14 @@ def without_merged_keys(term: Object, labels: Mapping[str, str]) -> Object:
 
 
 def namespace_selector(selector: Object, tenant: Tenant) -> Object:
-    """A selector of namespaces, confined to the tenant's; ``metadata.name`` is translated."""
-    labels = {
-        _namespace_key(key): value for key, value in (selector.get("matchLabels") or {}).items()
-    }
+    """A selector of namespaces, confined to the tenant's, by the keys that these have below."""
+    labels = {key_below(key): value for key, value in (selector.get("matchLabels") or {}).items()}
     expressions = [
-        expression | {"key": _namespace_key(expression["key"])}
+        expression | {"key": key_below(expression["key"])}
         for expression in selector.get("matchExpressions") or ()
     ]
     confined = selector | {"matchLabels": labels | {api.TENANT_LABEL: tenant.key}}
     return confined | ({"matchExpressions": expressions} if expressions else {})
-
-
-def _namespace_key(key: str) -> str:
-    return api.NAMESPACE_LABEL if key == "kubernetes.io/metadata.name" else key
 
 
 def _pod_affinity(own: Object, labels: Mapping[str, str], tenant: Tenant) -> Object:

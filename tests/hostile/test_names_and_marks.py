@@ -51,6 +51,37 @@ def test_forged_marks(local: LocalSystem, alice: TenantCluster, mallory: TenantC
     mallory.kubectl("delete", "service/forged", "namespace/forged")
 
 
+def test_what_the_provider_says_on_namespaces(
+    local: LocalSystem, alice: TenantCluster, mallory: TenantCluster
+) -> None:
+    """Its network policies, webhooks and admission plug-ins go by the labels and annotations there."""
+    metadata = {
+        "name": "trusted",
+        "labels": {
+            "team": "infrastructure",
+            "admission.gatekeeper.sh/ignore": "true",
+            "pod-security.kubernetes.io/enforce": "privileged",
+            "pod-security.kubernetes.io/enforce-version": "v1.20",
+        },
+        "annotations": {
+            "scheduler.alpha.kubernetes.io/node-selector": "node-role.kubernetes.io/control-plane=",
+            "iam.amazonaws.com/permitted": ".*",
+        },
+    }
+    mallory.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+    name = mallory.super_namespace("trusted")
+    below = wait_for("it is down", partial(local.super.get, "namespace", name))["metadata"]
+    keys = {*below["labels"], *below["annotations"]}
+    assert {key for key in keys if api.GROUP not in key.partition("/")[0]} == {
+        "kubernetes.io/metadata.name",
+        "pod-security.kubernetes.io/enforce",
+        "pod-security.kubernetes.io/enforce-version",
+    }
+    assert below["labels"]["pod-security.kubernetes.io/enforce"] == "baseline"
+    assert below["labels"]["pod-security.kubernetes.io/enforce-version"] == "latest"
+    mallory.kubectl("delete", "namespace", "trusted", "--wait=false")
+
+
 def test_owners_and_finalizers_stay_in_the_tenant(
     local: LocalSystem, alice: TenantCluster, mallory: TenantCluster
 ) -> None:

@@ -5,6 +5,7 @@ import copy
 import pytest
 
 from syncer.kinds import namespace
+from syncer.kinds.mirror import Refused
 from tests.unit.kinds.builders import ACME, a_namespace, live, merged
 from vcluster import api
 from vcluster.api import Policy, Tenant
@@ -23,8 +24,32 @@ def test_it_goes_down_under_the_tenants_key() -> None:
 def test_labels_pass_but_the_name_label_is_each_api_servers_own() -> None:
     source = a_namespace("web", team="a", **{"kubernetes.io/metadata.name": "web"})
     labels = namespace.to_super(source, ACME)["metadata"]["labels"]
-    assert labels["team"] == "a"
+    assert labels["namespace.virtualcluster.dev/team"] == "a"
     assert "kubernetes.io/metadata.name" not in labels
+
+
+TRUSTED = {
+    "team": "infrastructure",
+    "admission.gatekeeper.sh/ignore": "true",
+    "pod-security.kubernetes.io/audit": "privileged",
+}
+
+
+def test_what_the_provider_goes_by_is_not_the_tenants_to_say() -> None:
+    source = a_namespace("web", **TRUSTED)
+    source["metadata"]["annotations"] = {"scheduler.alpha.kubernetes.io/node-selector": "a=b"}
+    found = namespace.to_super(source, ACME)["metadata"]
+    for key in found["labels"].keys() | found["annotations"].keys():
+        domain = key.partition("/")[0]
+        assert domain.endswith(api.GROUP) or key.startswith(ENFORCE), key
+    assert found["labels"]["admission.gatekeeper.sh.namespace.virtualcluster.dev/ignore"] == "true"
+    key = "scheduler.alpha.kubernetes.io.namespace.virtualcluster.dev/node-selector"
+    assert found["annotations"][key] == "a=b"
+
+
+def test_reserved_keys_are_refused_under_the_tenants_own_name() -> None:
+    with pytest.raises(Refused, match=r"'virtualcluster\.dev/tenant' is reserved"):
+        namespace.to_super(a_namespace("web", **{api.TENANT_LABEL: "x"}), ACME)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +102,8 @@ def test_a_patch_keeps_what_the_super_cluster_owns() -> None:
     wanted = namespace.to_super(a_namespace("web", tier="front"), ACME)
     patch = namespace.patch(mirror, wanted)
     assert patch is not None
-    assert patch["metadata"]["labels"] == {"team": None, "tier": "front"}
+    prefix = "namespace.virtualcluster.dev/"
+    assert patch["metadata"]["labels"] == {f"{prefix}team": None, f"{prefix}tier": "front"}
     assert patch.keys() == {"metadata"}
     assert namespace.patch(merged(mirror, patch), wanted) is None
 

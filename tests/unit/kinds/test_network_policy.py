@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from kube.objects import Object
 from syncer.kinds.mirror import Refused
+from syncer.kinds.namespace import key_below
 from syncer.kinds.network_policy import ISOLATION_PREFIX, Ranges, network_policy_kind
 from tests.unit.kinds.builders import ACME, metadata
 from vcluster import api
@@ -55,9 +56,12 @@ def spec_below(policy: Object) -> Object:
     ("selector", "expected"),
     [
         ({}, {"matchLabels": OWN}),
-        ({"matchLabels": {"team": "a"}}, {"matchLabels": {"team": "a"} | OWN}),
+        ({"matchLabels": {"team": "a"}}, {"matchLabels": {key_below("team"): "a"} | OWN}),
         ({"matchLabels": {KEY: "web"}}, {"matchLabels": {api.NAMESPACE_LABEL: "web"} | OWN}),
-        ({"matchLabels": {api.TENANT_LABEL: "another-0a1b2c3d"}}, {"matchLabels": OWN}),
+        (
+            {"matchLabels": {api.TENANT_LABEL: "another-0a1b2c3d"}},
+            {"matchLabels": {key_below(api.TENANT_LABEL): "another-0a1b2c3d"} | OWN},
+        ),
         (
             {"matchExpressions": [{"key": KEY, "operator": "NotIn", "values": ["web"]}]},
             {

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from kube.objects import Object
+from syncer.kinds.namespace import key_below
 from tests.unit.kinds.builders import ACME
 from tests.unit.kinds.pod_builders import a_pod, down
 from vcluster import api
@@ -103,7 +104,11 @@ def test_a_selector_of_namespaces_is_confined_to_the_tenants() -> None:
         ],
     }
     assert translated(a_term(namespaceSelector=selector))["namespaceSelector"] == {
-        "matchLabels": {"team": "x", api.TENANT_LABEL: ACME.key},
+        "matchLabels": {
+            key_below("team"): "x",
+            key_below(api.TENANT_LABEL): "other-0a1b2c3d",
+            api.TENANT_LABEL: ACME.key,
+        },
         "matchExpressions": [{"key": api.NAMESPACE_LABEL, "operator": "NotIn", "values": ["web"]}],
     }
 
