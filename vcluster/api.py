@@ -102,6 +102,21 @@ CONTROL_PLANE_TAINTS = (
 )
 """The taints of nodes that run the super cluster itself."""
 
+WITHHELD_ANNOTATIONS = (
+    "cni.projectcalico.org/*",
+    "external-dns.alpha.kubernetes.io/*",
+    "iam.amazonaws.com/*",
+    "io.cilium/*",
+    "k8s.v1.cni.cncf.io/*",
+    "kube-vip.io/*",
+    "lbipam.cilium.io/*",
+    "metallb.io/*",
+    "metallb.universe.tf/*",
+)
+"""By these an object asks for what all tenants share: addresses, networks, names in DNS, roles in a cloud."""
+WITHHELD_DOMAIN = f"withheld.{GROUP}"
+"""In it are annotations that mean nothing below, on mirrors."""
+
 REFUSED_CONDITION = f"{PREFIX}Refused"
 """On a tenant's pod that may not run in the super cluster: why."""
 
@@ -182,6 +197,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """The keys of taints that no pod may tolerate."""
     volume_types: tuple[str, ...] = ()
     """Volumes of storage that a pod may name by itself, without a claim: nfs, csi and the like."""
+    withheld_annotations: tuple[str, ...] = WITHHELD_ANNOTATIONS
+    """Annotations that the super cluster's controllers do not get to see: whole keys, or ``prefix/*``."""
     requests: ResourceRule = ResourceRule()
     limits: ResourceRule = ResourceRule()
     active_deadline_seconds: int | None = None

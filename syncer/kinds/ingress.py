@@ -1,6 +1,6 @@
 """Ingresses, by option: each host has one owner among all tenants; only offered classes serve them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from kube.objects import Object
 from kube.resources import INGRESSES
@@ -11,6 +11,7 @@ from syncer.kinds.mirror import (
     Refused,
     Write,
     body,
+    listed,
     merge_patch,
     metadata_patch,
     super_metadata,
@@ -47,7 +48,7 @@ def to_super(ingress: Object, tenant: Tenant) -> Object:
     wanted = {
         "apiVersion": INGRESSES.api_version,
         "kind": INGRESSES.kind,
-        "metadata": super_metadata(ingress, tenant),
+        "metadata": super_metadata(ingress, tenant, vetted=True),
         **body(ingress),
     }
     return with_digest(wanted)
@@ -113,17 +114,13 @@ def _refuse_annotations(annotations: Object, tenant: Tenant) -> None:
             message = f"{key!r} is not served; use spec.ingressClassName"
             raise Refused("metadata.annotations", "NotServed", message)
         harmless = not separator or domain in HARMLESS_DOMAINS or key in HARMLESS_KEYS
-        if not harmless and not _allowed(key, domain, tenant.sync.ingress_annotations):
+        if not harmless and not listed(key, tenant.sync.ingress_annotations):
             allowed = ", ".join(tenant.sync.ingress_annotations) or "none"
             raise Refused(
                 "metadata.annotations",
                 "NotAllowed",
                 f"{key!r} would instruct a controller that all share; remove it; allowed: {allowed}",
             )
-
-
-def _allowed(key: str, domain: str, allowed: Sequence[str]) -> bool:
-    return key in allowed or f"{domain}/*" in allowed
 
 
 INGRESS = DownwardKind(

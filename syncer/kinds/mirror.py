@@ -143,11 +143,17 @@ def digest(value: Any) -> str:
 
 
 def super_metadata(
-    source: Object, tenant: Tenant, *, name: str | None = None, namespaced: bool = True
+    source: Object,
+    tenant: Tenant,
+    *,
+    name: str | None = None,
+    namespaced: bool = True,
+    vetted: bool = False,
 ) -> Object:
     """The metadata of a mirror: the tenant's labels and annotations, and our marks.
 
-    Not copied, since they mean nothing on the other side: owner references, finalizers,
+    Annotations that the policy withholds have another key, unless they are ``vetted``: the caller has
+    decided about them. Not copied, since they mean nothing on the other side: owner references, finalizers,
     generateName, managed fields, versions. Raises Refused for a label or annotation under our prefix.
     """
     metadata = source["metadata"]
@@ -156,6 +162,8 @@ def super_metadata(
     for field, keys in (("labels", labels), ("annotations", annotations)):
         refuse_reserved(f"metadata.{field}", keys)
     annotations.pop("kubectl.kubernetes.io/last-applied-configuration", None)
+    if not vetted:
+        annotations = _withheld(annotations, tenant.policy.withheld_annotations)
     wanted: Object = {
         "name": name or metadata["name"],
         "labels": labels | {api.TENANT_LABEL: tenant.key, api.BUCKET_LABEL: tenant.bucket},
@@ -170,6 +178,24 @@ def super_metadata(
     if namespaced:
         wanted["namespace"] = super_namespace(tenant.key, metadata["namespace"])
     return wanted
+
+
+def key_within(key: str, domain: str) -> str:
+    """The key of a label or annotation, moved into a domain of ours: ``a.b/c`` → ``a.b.domain/c``."""
+    own, _, name = key.rpartition("/")
+    return f"{own}.{domain}/{name}" if own else f"{domain}/{name}"
+
+
+def listed(key: str, keys: Container[str]) -> bool:
+    """The key is in a list of whole keys and of ``prefix/*``."""
+    return key in keys or f"{key.partition('/')[0]}/*" in keys
+
+
+def _withheld(annotations: dict[str, str], keys: Container[str]) -> dict[str, str]:
+    return {
+        key_within(key, api.WITHHELD_DOMAIN) if listed(key, keys) else key: value
+        for key, value in annotations.items()
+    }
 
 
 def refuse_reserved(field: str, keys: Iterable[str]) -> None:

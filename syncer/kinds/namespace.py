@@ -5,6 +5,7 @@ from kube.resources import NAMESPACES
 from syncer.kinds.mirror import (
     DownwardKind,
     body,
+    key_within,
     object_patch,
     refuse_reserved,
     super_metadata,
@@ -55,8 +56,7 @@ def key_below(key: str) -> str:
     """
     if key == NAME_LABEL:
         return api.NAMESPACE_LABEL
-    domain, _, name = key.rpartition("/")
-    return f"{domain}.{OWN_DOMAIN}/{name}" if domain else f"{OWN_DOMAIN}/{name}"
+    return key_within(key, OWN_DOMAIN)
 
 
 def _renamed(field: str, metadata: Object) -> dict[str, str]:

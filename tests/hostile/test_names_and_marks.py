@@ -82,6 +82,24 @@ def test_what_the_provider_says_on_namespaces(
     mallory.kubectl("delete", "namespace", "trusted", "--wait=false")
 
 
+def test_what_shared_controllers_are_asked_for(
+    local: LocalSystem, alice: TenantCluster, mallory: TenantCluster
+) -> None:
+    """A name in DNS that is alice's, and a pod in a network of the provider's."""
+    asks = {
+        "external-dns.alpha.kubernetes.io/hostname": "shop.example.com",
+        "k8s.v1.cni.cncf.io/networks": "kube-system/management",
+    }
+    for kind, asker in (("service", service("asker")), ("pod", pod("asker"))):
+        asker["metadata"]["annotations"] = asks
+        mallory.apply(asker)
+        ask = partial(local.super.get, kind, "asker", mallory.super_namespace())
+        annotations = wait_for("it is down", ask)["metadata"]["annotations"]
+        assert asks.keys().isdisjoint(annotations)
+        assert {*asks.values()} <= {*annotations.values()}, "nothing is lost"
+    mallory.kubectl("delete", "service/asker", "pod/asker", "--wait=false")
+
+
 def test_owners_and_finalizers_stay_in_the_tenant(
     local: LocalSystem, alice: TenantCluster, mallory: TenantCluster
 ) -> None:

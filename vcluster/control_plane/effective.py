@@ -83,9 +83,11 @@ def _selector(wanted: Mapping[str, str], limit: Mapping[str, str]) -> dict[str, 
 def _policy(wanted: Mapping[str, Any], limits: Mapping[str, Any]) -> Object:
     level, limit = wanted.get("podSecurity"), limits.get("podSecurity", "baseline")
     taints = limits.get("deniedTaints", api.CONTROL_PLANE_TAINTS)
+    withheld = limits.get("withheldAnnotations", api.WITHHELD_ANNOTATIONS)
     merged: Object = {
         "podSecurity": _tightened("spec.policy.podSecurity", POD_SECURITY, level, limit),
         "deniedTaints": sorted({*taints, *wanted.get("deniedTaints", ())}),
+        "withheldAnnotations": sorted({*withheld, *wanted.get("withheldAnnotations", ())}),
     }
     types = limits.get("volumeTypes", ())
     _check_chosen("spec.policy.volumeTypes", wanted.get("volumeTypes", ()), types)

@@ -19,7 +19,11 @@ def a_class(**spec: Any) -> dict[str, Any]:
 def test_defaults() -> None:
     assert effective({}, STANDARD) == {
         "nodes": {"mode": "all", "selector": {}},
-        "policy": {"podSecurity": "baseline", "deniedTaints": list(api.CONTROL_PLANE_TAINTS)},
+        "policy": {
+            "podSecurity": "baseline",
+            "deniedTaints": list(api.CONTROL_PLANE_TAINTS),
+            "withheldAnnotations": list(api.WITHHELD_ANNOTATIONS),
+        },
         "quota": {
             "hard": {},
             "datastore": {"objects": 100_000, "size": "512Mi", "history": "256Mi"},

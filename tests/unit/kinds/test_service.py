@@ -3,6 +3,7 @@
 import copy
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +12,7 @@ from kube.objects import Object
 from syncer.kinds import service
 from syncer.kinds.mirror import Recreate, Refused, Write
 from tests.unit.kinds.builders import ACME, a_port, a_service, live, merged
+from vcluster.api import Policy
 
 NODE_PORT = {"type": "NodePort", "externalTrafficPolicy": "Cluster"}
 BALANCED: Object = {
@@ -28,6 +30,18 @@ def a_mirror(source: Object, **spec: Any) -> Object:
 
 
 # Downward
+
+
+def test_controllers_that_all_share_are_asked_for_nothing_by_annotations() -> None:
+    source = a_service()
+    host = "external-dns.alpha.kubernetes.io/hostname"
+    source["metadata"]["annotations"] = {host: "shop.example.com", "example.com/note": "x"}
+    annotations = service.to_super(source, ACME)["metadata"]["annotations"]
+    assert host not in annotations
+    assert annotations["external-dns.alpha.kubernetes.io.withheld.virtualcluster.dev/hostname"]
+    assert annotations["example.com/note"] == "x"
+    trusted = msgspec.structs.replace(ACME, policy=Policy(withheld_annotations=()))
+    assert service.to_super(source, trusted)["metadata"]["annotations"][host] == "shop.example.com"
 
 
 def test_the_address_is_the_same_on_both_sides() -> None:
