@@ -9,11 +9,14 @@ from vcluster import api
 
 NAMESPACED = (
     "pods,services,endpointslices,secrets,configmaps,serviceaccounts,networkpolicies,"
-    "persistentvolumeclaims,poddisruptionbudgets,virtualclusters"
+    "persistentvolumeclaims,poddisruptionbudgets,virtualclusters,ingresses,roles,rolebindings,"
+    "resourcequotas,limitranges"
 )
 GLOBAL = (
     "namespaces,nodes,clusterroles,clusterrolebindings,customresourcedefinitions,servicecidrs,"
-    "priorityclasses,runtimeclasses,storageclasses,virtualclusterclasses,flowschemas"
+    "priorityclasses,runtimeclasses,storageclasses,virtualclusterclasses,flowschemas,"
+    "persistentvolumes,ingressclasses,apiservices,validatingwebhookconfigurations,"
+    "mutatingwebhookconfigurations,validatingadmissionpolicies"
 )
 TOKENS = "Secret token"
 """Those of pods that have just ended."""

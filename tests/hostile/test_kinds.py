@@ -142,8 +142,9 @@ def test_leases_of_its_own(
     mallory.kubectl("delete", "leases", "--all", "-n", "kube-system")
     mallory.apply(pod("leaseless"))
     wait_for("its pods run", partial(phase_is, mallory, "leaseless", "Running"))
-    held = {item["spec"].get("holderIdentity") for item in local.super.items("leases", "-n", where)}
-    assert "mallory" not in held
+    leases = local.super.items("leases", "-A")
+    assert "mallory" not in {item["spec"].get("holderIdentity") for item in leases}
+    assert not [item for item in leases if mallory.key in item["metadata"]["namespace"]]
     mallory.kubectl("delete", "pod", "leaseless")
     mallory.kubectl("delete", "namespace", "leases", "--wait=false")
 

@@ -1,13 +1,12 @@
 """The tenant breaks what operator and syncer have put into its own API server."""
 
 import json
-import socket
 from functools import partial
 
 import pytest
 
 from tests.e2e.local_system import LocalSystem, Object, TenantCluster, wait_for
-from tests.e2e.objects import pod
+from tests.e2e.objects import deployment, pod
 from tests.hostile.bystander import alice_works, created, patched, phase_is, told
 from tests.pod_policy_cases import NFS, Case, secured, tolerating, volumes
 from vcluster import api
@@ -121,42 +120,68 @@ def test_nodes_and_leases(local: LocalSystem, alice: TenantCluster, mallory: Ten
     mallory.kubectl("delete", "lease", "syncer", "-n", "kube-system")
 
 
+EVERYTHING = {
+    "apiGroups": ["*"],
+    "apiVersions": ["*"],
+    "operations": ["*"],
+    "resources": ["*/*"],
+    "scope": "*",
+}
+SLOW = 100
+"""So many questions has the egress proxy for each write, and answers 20 of a tenant's in a second."""
+MANY = 60
+"""More pods than the syncer has workers."""
+
+
+def in_the_way(port: int, policy: str) -> Object:
+    return {
+        "name": f"in.the.way.{port}",
+        "clientConfig": {"url": f"https://127.0.0.1:{port}/"},
+        "rules": [EVERYTHING],
+        "failurePolicy": policy,
+        "timeoutSeconds": 30,
+        "sideEffects": "None",
+        "admissionReviewVersions": ["v1"],
+    }
+
+
 @pytest.mark.parametrize("manner", ["refuses", "hangs"])
 def test_a_webhook_in_the_way_of_the_syncer(
     local: LocalSystem, alice: TenantCluster, mallory: TenantCluster, manner: str
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:  # it accepts, and never answers
-        port = silent.getsockname()[1] if manner == "hangs" else 1
-        rule = {
-            "apiGroups": ["*"],
-            "apiVersions": ["*"],
-            "operations": ["*"],
-            "resources": ["*/*"],
-            "scope": "*",
+    """The egress proxy lets no listener keep her API server waiting; but it makes itself wait for her."""
+    hooks = [in_the_way(1, "Fail")]
+    if manner == "hangs":
+        hooks = [in_the_way(port, "Ignore") for port in range(1, SLOW + 1)]
+    mallory.apply(deployment("many", MANY))
+    mallory.kubectl("rollout", "status", "deployment/many", "--timeout=150s")
+    mallory.apply(
+        {
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "ValidatingWebhookConfiguration",
+            "metadata": {"name": "in-the-way"},
+            "webhooks": hooks,
         }
-        webhook = {
-            "name": "in.the.way",
-            "clientConfig": {"url": f"https://127.0.0.1:{port}/"},
-            "rules": [rule],
-            "failurePolicy": "Fail",
-            "timeoutSeconds": 30,
-            "sideEffects": "None",
-            "admissionReviewVersions": ["v1"],
-        }
-        mallory.apply(pod("before"))
-        wait_for("it runs", partial(phase_is, mallory, "before", "Running"))
-        mallory.apply(
-            {
-                "apiVersion": "admissionregistration.k8s.io/v1",
-                "kind": "ValidatingWebhookConfiguration",
-                "metadata": {"name": "in-the-way"},
-                "webhooks": [webhook],
-            }
-        )
-        # The super cluster takes its pod away: the syncer has to write that, and cannot.
-        local.super.kubectl("delete", "pod", "before", "-n", mallory.super_namespace())
-        for _ in range(3):
-            alice_works(alice)
-        mallory.kubectl("delete", "validatingwebhookconfiguration", "in-the-way")
+    )
+    wait_for("it is in the way", partial(bothered, mallory))
+    # The super cluster takes her pods away: the syncer has to write that, and cannot.
+    own = ("-n", mallory.super_namespace(), "-l", "app=many")
+    names = {item["metadata"]["name"] for item in local.super.items("pods", *own)}
+    assert len(names) == MANY
+    local.super.kubectl("delete", "pods", *own, "--wait=false")
+    for _ in range(3):
+        alice_works(alice)
+    mallory.kubectl("delete", "validatingwebhookconfiguration", "in-the-way")
+
+    def written() -> bool:
+        return names.isdisjoint(item["metadata"]["name"] for item in mallory.items("pods"))
+
     # What was tried in vain may have to wait for its next turn.
-    wait_for("its pod is gone, all is written", lambda: mallory.get("pod", "before") is None, 240)
+    wait_for("her pods are gone, all is written", written, 240)
+    mallory.kubectl("delete", "deployment", "many", "--wait=false")
+
+
+def bothered(mallory: TenantCluster) -> bool:
+    """A write of hers is refused, or takes longer than the syncer waits."""
+    ask = ("create", "configmap", "bothered", "--dry-run=server", "--request-timeout=5s")
+    return "created" not in mallory.kubectl(*ask, check=False)
