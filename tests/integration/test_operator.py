@@ -15,12 +15,13 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 from kubernetes.client import ApiException
 
-from kube.resources import CONFIG_MAPS, EVENTS, NAMESPACES, SERVICE_CIDRS, SERVICES
+from kube.resources import CONFIG_MAPS, EVENTS, NAMESPACES, NODES, PODS, SERVICE_CIDRS, SERVICES
 from tests.integration.operator_process import OperatorProcess
 from tests.integration.super_cluster import SuperCluster
 from tests.integration.virtual_clusters import TenantUnderTest, a_virtual_cluster, create
 from tests.integration.waiting import eventually
 from vcluster import api
+from vcluster.api import Object
 from vcluster.control_plane.cluster import ApiError, Cluster
 from vcluster.control_plane.resources import VIRTUAL_CLUSTER_CLASSES, VIRTUAL_CLUSTERS
 
@@ -288,6 +289,41 @@ def test_an_unknown_class_is_waited_for(
     waiting.wait_until_ready()
     waiting.delete()
     waiting.wait_until_nothing_is_left()
+
+
+def test_pods_cannot_outlast_their_tenant(
+    super_cluster: SuperCluster, operator: OperatorProcess
+) -> None:
+    """Nobody ends pods of this node: a pod that waits for its kubelet is one that takes its time."""
+    cluster, lasting = super_cluster.cluster, create(super_cluster, "lasting")
+    lasting.wait_until_ready()
+    namespace, labels = api.super_namespace(lasting.key, "web"), {api.TENANT_LABEL: lasting.key}
+    node: Object = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "lasting"}}
+    mirror = {"metadata": {"name": namespace, "labels": labels}}
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "stays", "namespace": namespace, "labels": labels},
+        "spec": {
+            "nodeName": "lasting",
+            "terminationGracePeriodSeconds": 1_000_000,
+            "automountServiceAccountToken": False,
+            "containers": [{"name": "main", "image": "demo"}],
+        },
+    }
+    cluster.apply(NODES, node)
+    cluster.apply(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace"} | mirror)
+    eventually("it takes pods", lambda: cluster.apply(PODS, pod))
+    lasting.delete()
+
+    def seconds() -> bool:
+        found = cluster.get(PODS, "stays", namespace) or {"metadata": {}}
+        return bool(found["metadata"].get("deletionGracePeriodSeconds", 0) == 30)
+
+    eventually("it has 30 s", seconds)
+    cluster.delete(PODS, "stays", namespace, grace_seconds=0)
+    lasting.wait_until_nothing_is_left()
+    cluster.delete(NODES, "lasting")
 
 
 def test_a_change_of_the_spec_is_acted_upon_and_the_syncers_condition_stays(

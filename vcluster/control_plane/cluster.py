@@ -94,9 +94,18 @@ class Cluster:
         query = {"fieldManager": FIELD_MANAGER, "force": "true"}
         return self._call("PATCH", path, query, obj, _APPLY)
 
-    def delete(self, resource: Resource, name: str, namespace: str = "", uid: str = "") -> None:
+    def delete(
+        self,
+        resource: Resource,
+        name: str,
+        namespace: str = "",
+        uid: str = "",
+        grace_seconds: int | None = None,
+    ) -> None:
         """Ask for deletion; that it is gone, or is another one than ``uid``, is no error."""
         options: Object = {"apiVersion": "v1", "kind": "DeleteOptions"}
+        if grace_seconds is not None:
+            options["gracePeriodSeconds"] = grace_seconds
         if uid:
             options["preconditions"] = {"uid": uid}
         try:
