@@ -122,14 +122,20 @@ DOWN = [
             "spec.volumeAttributesClassName": OMIT,
         },
     ),
-    # Selectors of namespaces are confined to the tenant.
+    # Selectors of namespaces are confined to the tenant, by the keys that its labels have below.
     Case(
         network_policy.network_policy_kind(),
         "apis/networking.k8s.io/v1",
         "io.k8s.api.networking.v1.NetworkPolicy",
         frozenset(
-            f"spec.{peers}[0].namespaceSelector.matchLabels.{api.TENANT_LABEL}"
+            f"spec.{peers}[0].namespaceSelector.{path}"
             for peers in ("ingress[0].from", "egress[0].to")
+            for path in (
+                f"matchLabels.{api.TENANT_LABEL}",
+                "matchLabels.key",
+                f"matchLabels.{namespace.key_below('key')}",
+                "matchExpressions[0].key",
+            )
         ),
         {
             f"spec.{peers}.ipBlock.cidr": "203.0.113.0/24"

@@ -53,6 +53,10 @@ CHANGED = {
     "dnsPolicy": "None",
     "affinity.podAffinity.namespaces": "lossless-0a1b2c3d-namespaces",
     "affinity.podAntiAffinity.namespaces": "lossless-0a1b2c3d-namespaces",
+    **{
+        f"affinity.{kind}.namespaceSelector.matchExpressions.key": "namespace.virtualcluster.dev/key"
+        for kind in ("podAffinity", "podAntiAffinity")
+    },
 }
 NODE = "affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms"
 ADDED = {
