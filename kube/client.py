@@ -101,13 +101,18 @@ class Client:
         key: ObjectKey,
         *,
         uid: str,
+        version: int | None = None,
         grace_period_seconds: int | None = None,
     ) -> bytes:
-        """Delete the object that has this UID; another one of the same name raises Conflict."""
+        """Delete the object that has this UID; another one of the same name raises Conflict.
+
+        So does this one, if it is no longer of the ``version`` that is named.
+        """
+        preconditions = {"uid": uid} | ({"resourceVersion": str(version)} if version else {})
         options: dict[str, object] = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
-            "preconditions": {"uid": uid},
+            "preconditions": preconditions,
             "propagationPolicy": "Background",
         }
         if grace_period_seconds is not None:

@@ -123,6 +123,8 @@ class SuperPod(msgspec.Struct, gc=False):
     """The gang that it belongs to; empty: none."""
     devices: str
     """The names of the devices that it asks for; empty: none."""
+    named: str
+    """A digest of the nodes that it asks for by name instead of by label; empty: none."""
     reported: int = 0
     """The value of ``status`` that the tenant's pod is known to show."""
 
@@ -233,6 +235,7 @@ def decode_super_pod(raw: bytes) -> tuple[ObjectKey, SuperPod]:
         grace=metadata.deletion_grace_period_seconds,
         gang=intern(marks.get(api.GANG_MARK_ANNOTATION, "")),
         devices=intern(marks.get(api.DEVICES_ANNOTATION, "")),
+        named=intern(marks.get(api.NODE_LABELS_ANNOTATION, "")),
     )
 
 

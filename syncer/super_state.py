@@ -199,7 +199,9 @@ class SuperState:
         source = state.pods.get(pod.source)
         if after is None:
             self.newest.pop(key, None)
-            if raw:
+            renewed = pod.uid in state.renewed
+            state.renewed.discard(pod.uid)
+            if raw and not renewed:
                 last = self.pods.read(raw).status
                 self.gone[key] = GonePod(raw, before is not None and before.reported == last)
             # The upward side ends the tenant's pod, and its end leads downward; without it:

@@ -3,13 +3,14 @@
 from functools import partial
 
 from kube.client import Client
-from kube.objects import Object, ObjectKey
-from kube.resources import CONFIG_MAPS, NAMESPACES, PODS
+from kube.objects import Metadata, Object, ObjectKey, decode_head
+from kube.resources import CONFIG_MAPS, NAMESPACES, NODES, PODS
 from syncer.admission.figures import Figures
 from syncer.admission.gangs import Gang
 from syncer.admission.precedence import Precedence
 from syncer.entries import Entry, TenantPod, decode_tenant_pod, entry_decoder, renewal_time
 from syncer.kinds.mirror import DownwardKind, UpwardKind, digest
+from syncer.kinds.node_labels import NodeLabels, node_labels, own_labels
 from syncer.kinds.pod_volumes import token_secret_name
 from syncer.kinds.trust_bundles import trust_secret_name
 from syncer.runtime.store import ObjectStore
@@ -53,6 +54,11 @@ class TenantState:
         self.renewals: dict[ObjectKey, float] = {}
         """When the tokens in a super Secret are due for renewal, in epoch seconds."""
         self.nodes_in_use: dict[str, set[ObjectKey]] = {}
+        self.choosy: set[ObjectKey] = set()
+        """Pods that ask for labels of nodes and are not bound yet."""
+        self.renewed: set[str] = set()
+        """UIDs of super pods that we delete so as to make them anew: their ends mean nothing."""
+        self._node_labels: NodeLabels | None = None
         self.owner_gangs: dict[str, tuple[float, Gang | None]] = {}
         """The gangs of owners by UID, and when they were read (reconcilers/gang_owners.py)."""
         self.quota_told: Figures | None = None
@@ -124,6 +130,7 @@ class TenantState:
         self.held.pop(key, None)
         self.unissued.pop(key, None)
         self.precedence.settled(key)
+        self.choosy.discard(key)
         self.super.admission.withdraw(self.request(PODS.plural, key))
 
     def token_found(self, key: ObjectKey, secret: Entry) -> None:
@@ -168,6 +175,24 @@ class TenantState:
         if not pods and self.nodes_in_use.pop(node, None) is not None:
             self.super.up.add(Request(self.tenant.key, "nodes", "", node))
 
+    @property
+    def node_labels(self) -> NodeLabels:
+        """The labels of the nodes as the tenant sees them."""
+        if self._node_labels is None:
+            nodes = self.copies[NODES.plural].values()
+            self._node_labels = node_labels(_metadata(node) for node in nodes)
+        return self._node_labels
+
+    def _node_changed(self, before: Entry | None, after: Entry | None) -> None:
+        """Pods that wait for a node may have to ask for others, or for this one."""
+        had, has = _metadata(before), _metadata(after)
+        if had.labels == has.labels and had.annotations == has.annotations:
+            return
+        known, self._node_labels = self._node_labels, None
+        if (known and known.own) or own_labels(had) != own_labels(has):
+            for key in self.choosy:
+                self.super.down.add(self.request(PODS.plural, key))
+
     def _pod_changed(
         self,
         key: ObjectKey,
@@ -194,6 +219,7 @@ class TenantState:
             self.leave_node(before.node, key)  # another pod of the same name
         if after.node:
             self.use_node(after.node, key)
+            self.choosy.discard(key)
         if before and before.uid == after.uid:
             after.synced, after.removed = before.synced, before.removed
             seen = before.mutable, before.deleting, before.grace
@@ -231,7 +257,13 @@ class TenantState:
         raw: bytes,
         own: bool,
     ) -> None:
+        if plural == NODES.plural:
+            self._node_changed(before, after)
         copy = after or before
         if not own and copy is not None:
             name = copy.source.name or key.name  # in the super cluster
             self.super.up.add(self.request(plural, ObjectKey("", name)))
+
+
+def _metadata(node: Entry | None) -> Metadata:
+    return decode_head(node.raw).metadata if node is not None else Metadata()

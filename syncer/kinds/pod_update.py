@@ -5,6 +5,7 @@ from typing import Any
 
 from kube.objects import Object
 from syncer.kinds.mirror import metadata_patch
+from syncer.kinds.node_labels import NONE_OWN, NodeLabels, by_name
 from syncer.kinds.offers import Offers
 from syncer.kinds.pod import to_super
 from syncer.kinds.pod_containers import container
@@ -20,14 +21,16 @@ class PodPatch:
     body: Object
 
 
-def patches(live: Object, pod: Object, tenant: Tenant, offers: Offers) -> list[PodPatch]:
+def patches(
+    live: Object, pod: Object, tenant: Tenant, offers: Offers, labels: NodeLabels = NONE_OWN
+) -> list[PodPatch]:
     """The patches that bring the live super pod to what the tenant's pod says.
 
     Labels, annotations, containers, tolerations and gates that others added to it stay. The digest
     is in none of them: whoever has sent them all writes it, so that a kill on the way, or a part that
-    is refused, leaves the difference visible.
+    is refused, leaves the difference visible. ``labels``: of the nodes, while the pod is not bound.
     """
-    wanted = to_super(pod, tenant, offers)
+    wanted = by_name(to_super(pod, tenant, offers), labels)
     found: list[PodPatch] = []
     if added := _ephemeral(live, pod, tenant):
         found.append(PodPatch("ephemeralcontainers", {"spec": {"ephemeralContainers": added}}))

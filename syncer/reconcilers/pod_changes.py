@@ -6,6 +6,7 @@ from kube.objects import Object, ObjectKey, decode_object, encode
 from kube.resources import PODS
 from syncer.entries import TenantPod
 from syncer.kinds.mirror import Refused
+from syncer.kinds.node_labels import NONE_OWN
 from syncer.kinds.pod import pod_marks
 from syncer.kinds.pod_policy import refuse_changes
 from syncer.kinds.pod_update import patches
@@ -36,7 +37,8 @@ class PodChanges:
         live = decode_object(await self._super.client.get(PODS, mirror_key))
         marks = {api.DIGEST_ANNOTATION: digest, **pod_marks(pod)}
         refused: Forbidden | Invalid | Refused | None = None
-        for patch in patches(live, pod, state.tenant, self._super.offers):
+        labels = NONE_OWN if source.node else state.node_labels
+        for patch in patches(live, pod, state.tenant, self._super.offers, labels):
             body = patch.body
             resizes = patch.subresource == "resize"
             if resizes and await self._admission.refuse_growth(state, key, mirror_key, live, pod):

@@ -8,6 +8,7 @@ from kube.resources import PODS
 from syncer.admission.candidates import Candidate
 from syncer.entries import SuperPod, TenantPod
 from syncer.kinds.mirror import Refused
+from syncer.kinds.node_labels import asks_of_nodes, by_name
 from syncer.kinds.pod import mutable_digest, to_super
 from syncer.kinds.pod_policy import admitted
 from syncer.kinds.pod_volumes import references
@@ -71,7 +72,7 @@ class PodDownward:
             return
         await self._forget_predecessor(state, key, source.uid)
         try:
-            wanted = admitted(to_super(pod, state.tenant, self._super.offers), state.tenant)
+            wanted = admitted(self._translated(state, key, pod), state.tenant)
             candidate = await self._admission.candidate(state, key, mirror_key, pod, wanted)
         except Refused as refused:
             state.usage.record(key, ())
@@ -80,6 +81,14 @@ class PodDownward:
             return
         state.usage.record(key, references(pod))
         await self._send(state, key, mirror_key, source, pod, wanted, candidate)
+
+    def _translated(self, state: TenantState, key: ObjectKey, pod: Object) -> Object:
+        """The super pod that is wanted while the pod is not bound. Raises Refused."""
+        wanted = to_super(pod, state.tenant, self._super.offers)
+        if not asks_of_nodes(pod["spec"]):
+            return wanted
+        state.choosy.add(key)
+        return by_name(wanted, state.node_labels)
 
     async def _forget_predecessor(self, state: TenantState, key: ObjectKey, uid: str) -> None:
         """Tokens of a pod that had the same name: nothing else comes by when it is replaced."""
@@ -188,7 +197,9 @@ class PodDownward:
         source: TenantPod,
         mirror: SuperPod,
     ) -> None:
-        if source.synced == source.mutable and not source.gated:
+        placed = bool(source.node or mirror.node)
+        in_step = source.synced == source.mutable and not source.gated
+        if in_step and (placed or key not in state.choosy):
             state.newest.pop(key, None)
             return
         pod = await self._read(state, key, source.uid)
@@ -202,6 +213,8 @@ class PodDownward:
         if source.gated:
             await self._changes.readiness(mirror_key, pod)
         try:
+            if not placed and await self._renew(state, key, mirror_key, pod, mirror):
+                return
             wanted = mutable_digest(pod, state.tenant)
             if wanted != mirror.digest:
                 await self._require_references(state, key, source.uid)
@@ -210,6 +223,33 @@ class PodDownward:
             await tell(state, PODS, key, source.uid, refused.reason, str(refused))
             return
         source.synced = source.mutable
+
+    async def _renew(
+        self,
+        state: TenantState,
+        key: ObjectKey,
+        mirror_key: ObjectKey,
+        pod: Object,
+        mirror: SuperPod,
+    ) -> bool:
+        """The nodes that it names are no longer those with the labels: nothing has run, begin anew.
+
+        Only while it is just as we know it: that it is bound meanwhile raises Conflict.
+        """
+        if mirror.deleting or not (mirror.named or asks_of_nodes(pod["spec"])):
+            return False
+        marks = self._translated(state, key, pod)["metadata"]["annotations"]
+        if marks.get(api.NODE_LABELS_ANNOTATION, "") == mirror.named:
+            return False
+        state.renewed.add(mirror.uid)
+        try:
+            await self._super.client.delete(
+                PODS, mirror_key, uid=mirror.uid, version=mirror.version
+            )
+        except Conflict:
+            state.renewed.discard(mirror.uid)
+            raise
+        return True
 
     async def _terminate(
         self,
