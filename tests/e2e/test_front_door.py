@@ -104,3 +104,28 @@ def test_a_template_is_warned_about_and_what_exists_can_still_be_changed(
     assert "labeled" in answer
     assert "Warning" not in answer
     strict.kubectl("delete", "deployment", "daemon")
+
+
+def test_what_a_tenant_writes_to_nodes_in_vain_draws_a_warning(strict: TenantCluster) -> None:
+    [node, *_] = [item["metadata"]["name"] for item in strict.items("nodes")]
+    capacity = json.dumps({"status": {"capacity": {"example.com/gpu": "4"}}})
+    made = yaml.safe_dump({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "made"}})
+
+    def said(*command: str, stdin: str = "") -> str:
+        return strict.kubectl(*command, "--dry-run=server", stdin=stdin, check=False)
+
+    wait_for("the policy for nodes holds", lambda: "Warning" in said("cordon", node))
+    assert "spec.unschedulable: nodes are the provider's" in said("cordon", node)
+    assert "spec.taints: nodes are the provider's" in said("taint", "node", node, "a=b:NoSchedule")
+    status = ("patch", "node", node, "--subresource=status", "--type=merge", "-p", capacity)
+    assert "status: nodes are the provider's" in said(*status)
+    assert "no pod runs on one that is made here" in said("create", "-f", "-", stdin=made)
+    assert "Warning" not in said("label", "node", node, "disk=ssd")
+
+    def checked() -> Object:
+        found = strict.get("validatingadmissionpolicy", "virtualcluster-nodes") or {}
+        status: Object = found.get("status") or {}
+        return status
+
+    status_of_policy = wait_for("the policy's expressions are checked", checked)
+    assert not status_of_policy.get("typeChecking"), "the API server understands each of them"

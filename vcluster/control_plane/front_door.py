@@ -13,6 +13,7 @@ TEMPLATES = (
     "tenant/rbac.yaml.j2",
     "tenant/flow-control.yaml.j2",
     "tenant/pod-policy.yaml.j2",
+    "tenant/node-policy.yaml.j2",
 )
 
 
