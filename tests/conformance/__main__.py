@@ -33,9 +33,8 @@ def main() -> int:
     system = LocalSystem(options.state_dir)
     try:
         clusters.bring_up(system)
-        pause = options.state_dir / "real-nodes" / "images" / "pause"
         folder = options.programs / "images"
-        archives = images.build(built / "agnhost", programs.sources(), pause, folder)
+        archives = images.build(built, options.state_dir, programs.sources(), folder)
         clusters.load(system, archives)
         for side in SIDES:
             if options.side in (side, "both"):

@@ -50,15 +50,16 @@ def install() -> None:
         subprocess.run([*command, *missing], check=True)
 
 
-def build(agnhost: Path, sources: Path, pause: Path, folder: Path) -> list[Path]:
+def build(programs: Path, state: Path, sources: Path, folder: Path) -> list[Path]:
     """Write the archives into ``folder``; what was written before is replaced.
 
-    ``sources``: where Kubernetes' sources are, for a certificate that agnhost serves.
+    ``programs``: what was built for the tests. ``state``: the directory of the local system, whose
+    etcd and pause are used. ``sources``: of Kubernetes, for a certificate that agnhost serves.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    make = _Maker(agnhost, sources / "test" / "images" / "agnhost", folder)
+    make = _Maker(programs / "agnhost", sources / "test" / "images" / "agnhost", folder)
     archives = []
-    for image in _images(make, pause):
+    for image in (*_images(make), *_programs(programs, state)):
         archive = folder / (image.name.rpartition("/")[2].replace(":", "-") + ".tar")
         image_archive.write(image, archive, platform.machine())
         archives.append(archive)
@@ -125,7 +126,23 @@ class _Maker:
         )
 
 
-def _images(make: _Maker, pause: Path) -> list[Image]:
+def _programs(programs: Path, state: Path) -> list[Image]:
+    """Images of one program each."""
+    sample = programs / "sample-apiserver"
+    pause = state / "real-nodes" / "images" / "pause"
+    etcd = state / "bin" / "etcd"
+    return [
+        Image("registry.k8s.io/pause:3.10.2", files=((pause, "/pause"),), entrypoint=("/pause",)),
+        Image("registry.k8s.io/etcd:3.7.0-0", files=((etcd, "/usr/local/bin/etcd"),)),
+        Image(
+            f"{E2E}/sample-apiserver:1.29.2",
+            files=((sample, "/sample-apiserver"),),
+            entrypoint=("/sample-apiserver",),
+        ),
+    ]
+
+
+def _images(make: _Maker) -> list[Image]:
     return [
         make.agnhost("agnhost:2.66.1"),
         make.agnhost("agnhost:2.55"),
@@ -137,7 +154,6 @@ def _images(make: _Maker, pause: Path) -> list[Image]:
         make.pages("nginx:1.28.0-2"),
         make.serving("kitten:1.8", "kitten"),
         make.serving("nautilus:1.8", "nautilus"),
-        Image("registry.k8s.io/pause:3.10.2", files=((pause, "/pause"),), entrypoint=("/pause",)),
     ]
 
 

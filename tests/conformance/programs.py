@@ -1,4 +1,4 @@
-"""The tests themselves, ginkgo and agnhost, built from the Kubernetes Go module that we pin."""
+"""The tests themselves, ginkgo and what runs in images, built from the Kubernetes Go module that we pin."""
 
 import os
 import subprocess
@@ -11,19 +11,21 @@ MODULE = Path(__file__).parent / "module"
 """Its go.mod pins the sources; programs.go names the packages."""
 GINKGO = "github.com/onsi/ginkgo/v2/ginkgo"
 AGNHOST = "k8s.io/kubernetes/test/images/agnhost"
+SAMPLE = "k8s.io/sample-apiserver"
 TESTS = "k8s.io/kubernetes/test/e2e"
 
 
 def build(folder: Path) -> None:
-    """Put ``ginkgo``, ``agnhost`` and ``e2e.test`` into ``folder``, unless they are there.
+    """Put the programs into ``folder``, unless they are there.
 
     Takes Go and, the first time, some minutes of two cores. Raises CalledProcessError.
     """
     target = folder / KUBERNETES_VERSION
-    if not all((target / name).exists() for name in ("ginkgo", "agnhost", "e2e.test")):
+    names = ("ginkgo", "agnhost", "sample-apiserver", "e2e.test")
+    if not all((target / name).exists() for name in names):
         target.mkdir(parents=True, exist_ok=True)
         flags = next(project.linker_flags for project in PROJECTS if project.name == "kubernetes")
-        _go("build", "-trimpath", "-ldflags", "-s -w", "-o", f"{target}/", GINKGO, AGNHOST)
+        _go("build", "-trimpath", "-ldflags", "-s -w", "-o", f"{target}/", GINKGO, AGNHOST, SAMPLE)
         _go(
             "test",
             "-c",
