@@ -74,6 +74,23 @@ async def test_a_pod_that_waits_for_a_label_is_sent_anew_when_a_node_gets_or_los
     assert not pod.get("status", {}).get("conditions"), "nothing has disrupted it"
 
 
+async def test_a_super_pod_that_takes_time_to_go_does_not_end_the_tenants_pod(
+    world: World, acme: TenantCluster
+) -> None:
+    acme.server.create(PODS, a_pod(**SELECTIVE))
+    await acme.goes_down(PODS, WEB)
+    world.super.patch(PODS, acme.mirror_key(WEB), {"metadata": {"finalizers": ["a/held"]}})
+    label(acme, "fast", "ssd")
+    await eventually(
+        lambda: "deletionTimestamp" in (acme.mirror(PODS, WEB) or {"metadata": {}})["metadata"],
+        "the super pod is being deleted",
+    )
+    await world.nothing_to_do()
+    assert "deletionTimestamp" not in acme.server.live(PODS, WEB)["metadata"]
+    world.super.patch(PODS, acme.mirror_key(WEB), {"metadata": {"finalizers": None}})
+    await asks_for(acme, "fast")
+
+
 async def test_a_label_that_goes_leaves_a_pod_that_is_bound_alone(
     world: World, acme: TenantCluster
 ) -> None:
