@@ -26,22 +26,25 @@ from vcluster.api import Tenant
 SPEC_KEYS_ANNOTATION = f"{api.PREFIX}spec-keys"
 """Which fields of a mirror's spec came from the tenant; others were added in the super cluster."""
 HEADLESS = "None"
+EXTERNAL_NAME = "ExternalName"
 # The health check's port is immutable, so each side keeps its own. External IPs are refused unless empty.
 NOT_SENT = ("externalIPs", "healthCheckNodePort")
 
 
 def mirrored(service: Object, tenant: Tenant) -> Object | None:
-    """The super Service for a tenant's Service; None for one that is only a name.
+    """The super Service for a tenant's Service; None for a name that could be followed there.
 
-    The tenant's own DNS serves such a name to its pods. Below, a controller that all tenants share (of
-    ingresses, say) would follow it to whatever it points to: another tenant, the super cluster.
+    A Service that is only a name is served to the tenant's pods by the tenant's own DNS. Below, a
+    controller that all tenants share would follow it, for an object of the tenant's that goes down, to
+    whatever it points to: another tenant, the super cluster.
     """
-    spec: Object = service.get("spec") or {}
-    return None if spec.get("type") == "ExternalName" else to_super(service, tenant)
+    only_a_name = (service.get("spec") or {}).get("type") == EXTERNAL_NAME
+    followed = tenant.sync.ingresses or bool(tenant.sync.custom_resources)
+    return None if only_a_name and followed else to_super(service, tenant)
 
 
 def to_super(service: Object, tenant: Tenant) -> Object:
-    """The super Service for a tenant's Service that has addresses."""
+    """The super Service for a tenant's Service."""
     spec: Object = service.get("spec") or {}
     _refuse_addresses(spec, tenant)
     wanted_spec = {key: value for key, value in spec.items() if key not in NOT_SENT}
@@ -138,9 +141,10 @@ def _inside(address: str, cidr: str) -> bool:
 def _check_immutable(live: Object, wanted: Object, gone: Object) -> None:
     """Raise Recreate for what a Service may only change by way of another type, and has."""
     types = live.get("type"), wanted.get("type")
-    old, new = live.get("clusterIP"), wanted.get("clusterIP")
-    if old and new and old != new:
-        raise Recreate("spec.clusterIP")
+    if EXTERNAL_NAME not in types:
+        old, new = live.get("clusterIP"), wanted.get("clusterIP")
+        if old and new and old != new:
+            raise Recreate("spec.clusterIP")
     if types == ("LoadBalancer", "LoadBalancer"):
         old, new = live.get("loadBalancerClass"), wanted.get("loadBalancerClass")
         if (old and new and old != new) or "loadBalancerClass" in gone:

@@ -1,11 +1,13 @@
 """What goes beyond the standard set: ingresses, snapshots, custom resources; by class and tenant."""
 
+import json
 from collections.abc import Iterator
 from functools import partial
 
 import pytest
 
 from tests.e2e.local_system import Cluster, LocalSystem, Object, TenantCluster, wait_for
+from tests.e2e.objects import service
 
 PUBLIC = {"virtualcluster.dev/public": "true"}
 HOST = "shop.example.com"
@@ -167,6 +169,20 @@ def test_an_ingress_waits_for_its_host_and_gets_its_address(
         "-p", status,
     )  # fmt: skip
     status_above(tenant, "ingress", "shop", {"loadBalancer": {"ingress": [{"ip": "203.0.113.9"}]}})
+
+
+def test_a_name_that_a_shared_controller_would_follow_stays_up(
+    provider: Cluster, tenant: TenantCluster
+) -> None:
+    """An ingress could name the Service, and so lead its controller to another tenant."""
+    below = partial(provider.get, "service", "guide", tenant.super_namespace())
+    tenant.apply(service("guide"))
+    wait_for("it is down", below)
+    name = "web.another-tenant.svc.cluster.local"
+    change = {"spec": {"type": "ExternalName", "externalName": name, "selector": None}}
+    tenant.kubectl("patch", "service", "guide", "--type=merge", "-p", json.dumps(change))
+    wait_for("it is gone below", lambda: below() is None)
+    tenant.kubectl("delete", "service", "guide")
 
 
 def test_a_type_that_came_later_its_objects_and_their_status(

@@ -5,7 +5,7 @@ from functools import partial
 
 from tests.e2e.local_system import LocalSystem, Object, TenantCluster, wait_for
 from tests.e2e.objects import service
-from tests.hostile.bystander import created, patched, told
+from tests.hostile.bystander import created, told
 
 
 def an_endpoint_slice(name: str, address: str, kind: str = "IPv4") -> Object:
@@ -54,20 +54,6 @@ def test_external_addresses(
     assert told(mallory, "diverted")["reason"] == "ExternalIPs"
     assert local.super.get("service", "diverted", mallory.super_namespace()) is None
     mallory.kubectl("delete", "service", "diverted")
-
-
-def test_a_name_that_points_elsewhere(
-    local: LocalSystem, alice: TenantCluster, mallory: TenantCluster
-) -> None:
-    """A controller of ingresses that all share would follow it there for her."""
-    below = partial(local.super.get, "service", "guide", mallory.super_namespace())
-    mallory.apply(service("guide"))
-    wait_for("it is down", below)
-    name = f"web.{alice.super_namespace()}.svc.cluster.local"
-    change = {"spec": {"type": "ExternalName", "externalName": name, "selector": None}}
-    mallory.kubectl("patch", "service", "guide", *patched(change))
-    wait_for("it is gone below", lambda: below() is None)
-    mallory.kubectl("delete", "service", "guide")
 
 
 ELSEWHERE = {

@@ -13,6 +13,7 @@ from syncer.kinds import service
 from syncer.kinds.mirror import Recreate, Refused, Write
 from tests.unit.kinds.builders import ACME, a_port, a_service, live, merged
 from vcluster.api import Policy
+from vcluster.sync import CustomResource, Sync
 
 NODE_PORT = {"type": "NodePort", "externalTrafficPolicy": "Cluster"}
 BALANCED: Object = {
@@ -75,10 +76,29 @@ def test_a_headless_service_stays_headless() -> None:
     assert spec["clusterIP"] == "None"
 
 
-def test_an_external_name_stays_in_the_tenant() -> None:
-    source = a_service() | {"spec": {"type": "ExternalName", "externalName": "db.example.com"}}
-    assert service.SERVICE.to_super(source, ACME) is None
-    assert service.SERVICE.to_super(a_service(), ACME) == service.to_super(a_service(), ACME)
+EXTERNAL = a_service() | {"spec": {"type": "ExternalName", "externalName": "db.example.com"}}
+WIDGETS = CustomResource(group="e.com", version="v1", plural="widgets", kind="Widget")
+
+
+def test_an_external_name_needs_no_address() -> None:
+    assert service.to_super(EXTERNAL, ACME)["spec"] == EXTERNAL["spec"]
+
+
+@pytest.mark.parametrize(
+    ("sync", "goes_down"),
+    [
+        (Sync(), True),
+        (Sync(volume_snapshots=True), True),
+        (Sync(ingresses=True), False),
+        (Sync(custom_resources=(WIDGETS,)), False),
+    ],
+)
+def test_a_name_that_a_shared_controller_would_follow_stays_in_the_tenant(
+    sync: Sync, goes_down: bool
+) -> None:
+    tenant = msgspec.structs.replace(ACME, sync=sync)
+    assert (service.SERVICE.to_super(EXTERNAL, tenant) is not None) is goes_down
+    assert service.SERVICE.to_super(a_service(), tenant) == service.to_super(a_service(), tenant)
 
 
 def test_the_tenants_node_port_is_asked_for_and_any_other_one_will_do() -> None:
@@ -205,6 +225,20 @@ def test_an_inner_service_gives_its_node_ports_back() -> None:
         "externalTrafficPolicy": None,
         "ports": [a_port(80)],
     }
+
+
+def test_a_service_becomes_an_external_name() -> None:
+    external = a_service() | {"spec": {"type": "ExternalName", "externalName": "db.example.com"}}
+    mirror = a_mirror(a_service())
+    wanted = service.to_super(external, ACME)
+    patch = service.patch(mirror, wanted)
+    assert merged(mirror, patch)["spec"] == external["spec"]
+
+
+def test_an_external_name_becomes_a_service() -> None:
+    mirror = a_mirror(a_service() | {"spec": {"type": "ExternalName", "externalName": "a.example"}})
+    patch = service.patch(mirror, service.to_super(a_service(), ACME))
+    assert merged(mirror, patch)["spec"] == a_service()["spec"]
 
 
 @pytest.mark.parametrize("address", ["10.101.5.21", "None"])
