@@ -32,9 +32,11 @@ def trap() -> Iterator[int]:
         def accept() -> None:
             while True:
                 try:
-                    caught.append(listener.accept()[1])
+                    connection, address = listener.accept()
                 except OSError:
                     return
+                connection.close()
+                caught.append(address)
 
         thread = threading.Thread(target=accept, daemon=True)
         thread.start()
