@@ -11,6 +11,9 @@ from typing import Protocol
 
 LARGEST_BACKLOG = 32 * 2**20
 """Bytes that the server may leave unread before the connection is given up."""
+READ_BYTES = 2**16
+MUCH = 4 * READ_BYTES
+"""Bytes between two looks of a paced channel from which on it reads what comes at once."""
 
 
 class Receiver(Protocol):
@@ -30,16 +33,26 @@ class _ReadBuffer(threading.local):
     """Filled and emptied in one step of a loop, so one per thread is enough."""
 
     def __init__(self) -> None:
-        self.view = memoryview(bytearray(2**16))
+        self.view = memoryview(bytearray(READ_BYTES))
 
 
 _READ = _ReadBuffer()
 
 
 class Channel(asyncio.BufferedProtocol):
-    """Carries bytes both ways. All methods are of the loop's thread."""
+    """Carries bytes both ways. All methods are of the loop's thread.
 
-    def __init__(self, context: ssl.SSLContext, name: str, receiver: Receiver) -> None:
+    ``look_seconds``: how long it reads nothing where small messages follow each other faster than that,
+    so that they wake the process together. It does not rest while there is much to read.
+    """
+
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        name: str,
+        receiver: Receiver,
+        look_seconds: float = 0.0,
+    ) -> None:
         self._receiver = receiver
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
@@ -48,6 +61,13 @@ class Channel(asyncio.BufferedProtocol):
         self._open = False
         self._lost = False
         self._unsent: list[bytes] = []
+        self._look_seconds = look_seconds
+        self._look: asyncio.TimerHandle | None = None
+        self._looked = -look_seconds
+        self._since_look = 0
+        """Bytes read."""
+        self._much = False
+        """Between the two looks before."""
         self.disconnected = self._loop.create_future()
         """Done when the socket is closed."""
 
@@ -113,6 +133,8 @@ class Channel(asyncio.BufferedProtocol):
         self._incoming.write(_READ.view[:nbytes])
         if not self._lost:
             self._advance()
+        if self._look_seconds and not self._lost:
+            self._rest(nbytes)
 
     def eof_received(self) -> bool:
         """See asyncio.BufferedProtocol."""
@@ -123,6 +145,24 @@ class Channel(asyncio.BufferedProtocol):
         if not self.disconnected.done():
             self.disconnected.set_result(None)
         self._lose(f"{type(exc).__name__}: {exc}" if exc else "the server closed the connection")
+
+    def _rest(self, nbytes: int) -> None:
+        """Read nothing until the next look, if it was short ago that something came, and little."""
+        assert self._transport is not None
+        now = self._loop.time()
+        was_quiet = now - self._looked >= self._look_seconds
+        if was_quiet:
+            self._much, self._since_look, self._looked = self._since_look >= MUCH, 0, now
+        self._since_look += nbytes
+        if was_quiet or self._much or self._since_look >= MUCH or nbytes == READ_BYTES:
+            return
+        self._transport.pause_reading()
+        self._look = self._loop.call_later(self._look_seconds, self._look_again)
+
+    def _look_again(self) -> None:
+        assert self._transport is not None
+        self._much, self._since_look, self._looked = False, 0, self._loop.time()
+        self._transport.resume_reading()
 
     def _advance(self) -> None:
         try:
@@ -174,4 +214,6 @@ class Channel(asyncio.BufferedProtocol):
     def _lose(self, reason: str) -> None:
         if not self._lost:
             self._lost = True
+            if self._look is not None:
+                self._look.cancel()
             self._receiver.lost(reason)

@@ -21,12 +21,18 @@ class NotHttp2(Exception):
 
 
 class Connection:
-    """Streams over a channel. ``changed``: see streams.Streams; it is also called at the end."""
+    """Streams over a channel. ``changed``: see streams.Streams; it is also called at the end.
 
-    def __init__(self, changed: Callable[[], None], ping_seconds: float) -> None:
+    ``look_seconds``: see channel.Channel.
+    """
+
+    def __init__(
+        self, changed: Callable[[], None], ping_seconds: float, look_seconds: float = 0.0
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._changed = changed
         self._ping_seconds = ping_seconds
+        self._look_seconds = look_seconds
         self._channel: Channel | None = None
         self._opened: asyncio.Future[None] = self._loop.create_future()
         self._protocol: str | None = "h2"
@@ -42,7 +48,7 @@ class Connection:
         ``name`` is what the server's certificate must be for. Raises Unreachable and NotHttp2. The
         caller bounds the time.
         """
-        channel = self._channel = Channel(context, name, self)
+        channel = self._channel = Channel(context, name, self, self._look_seconds)
         try:
             await self._loop.create_connection(lambda: channel, host, port)
             await self._opened

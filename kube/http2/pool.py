@@ -20,7 +20,11 @@ class Pool:
     """Opens connections when they are wanted; concurrent askers share one attempt."""
 
     def __init__(
-        self, credentials: Credentials, context: ssl.SSLContext, ping_seconds: float
+        self,
+        credentials: Credentials,
+        context: ssl.SSLContext,
+        ping_seconds: float,
+        look_seconds: float,
     ) -> None:
         address = urlsplit(credentials.server)
         self._host, self._port = address.hostname or "", address.port or 443
@@ -28,6 +32,7 @@ class Pool:
         self._context = context
         self._context.set_alpn_protocols(["h2", "http/1.1"])
         self._ping_seconds = ping_seconds
+        self._look_seconds = look_seconds
         self._connections: list[Connection] = []
         self._attempt: asyncio.Future[Unreachable | NotHttp2 | None] | None = None
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -105,7 +110,7 @@ class Pool:
         attempt = self._attempt = asyncio.get_running_loop().create_future()
         failure: Unreachable | NotHttp2 | None = None
         try:
-            connection = Connection(self._changed, self._ping_seconds)
+            connection = Connection(self._changed, self._ping_seconds, self._look_seconds)
             await connection.open(self._host, self._port, self._context, self._name)
             self._connections.append(connection)
             if self._drained:

@@ -70,6 +70,12 @@ class Streams:
             self.drain()
         return exchange
 
+    def widen(self, exchange: Exchange, more: int) -> None:
+        """Let the server send so many bytes more before it has to wait for us."""
+        if more > 0 and exchange.identifier in self._exchanges:
+            self._write(frames.window_update(exchange.identifier, more))
+            exchange.window += more
+
     def leave(self, exchange: Exchange) -> None:
         """The asker wants no more of it."""
         if exchange.identifier in self._exchanges:

@@ -8,7 +8,7 @@ from kube.connection import Credentials, CredentialSource
 from kube.errors import Unreachable
 from kube.http2.connection import PING_SECONDS, Connection, NotHttp2
 from kube.http2.deadlines import Deadlines
-from kube.http2.exchange import LARGEST_ANSWER, Exchange, Refused
+from kube.http2.exchange import LARGEST_ANSWER, WINDOW, Exchange, Refused
 from kube.http2.pool import Pool
 from kube.transport import AiohttpTransport, Response, Stream, Transport, silent
 
@@ -76,11 +76,21 @@ class Http2Transport:
     """Requests and watches as streams of one connection, or of a few if the server allows few streams.
 
     A request is sent a second time only if the server says that it has not worked on it.
+    ``look_seconds``: see channel.Channel; for watches that have time. ``window``: bytes of a stream that
+    may be under way; messages larger than that come as slowly as the machine turns to us.
     """
 
-    def __init__(self, source: CredentialSource, ping_seconds: float = PING_SECONDS) -> None:
+    def __init__(
+        self,
+        source: CredentialSource,
+        ping_seconds: float = PING_SECONDS,
+        look_seconds: float = 0.0,
+        window: int = WINDOW,
+    ) -> None:
         self._source = source
+        self._window = window
         self._ping_seconds = ping_seconds
+        self._look_seconds = look_seconds
         self._fallback = AiohttpTransport(source)
         self._without: Credentials | None = None
         """With these the server speaks HTTP/1.1 only."""
@@ -159,6 +169,7 @@ class Http2Transport:
             try:
                 connection = pool.with_room() or await self._connected(pool, deadline, timeout)
                 exchange = await _answered(connection, block, body, deadline, timeout)
+                connection.streams.widen(exchange, self._window - WINDOW)
                 return _Http2Stream(connection, exchange, timeout, silence)
             except NotHttp2:
                 self._give_up_http2(pool)
@@ -202,7 +213,7 @@ class Http2Transport:
             if context is None:
                 self._without = credentials
             else:
-                self._pool = Pool(credentials, context, self._ping_seconds)
+                self._pool = Pool(credentials, context, self._ping_seconds, self._look_seconds)
         return self._pool
 
     def _give_up_http2(self, pool: Pool) -> None:

@@ -63,15 +63,21 @@ async def _page(transport: Transport, request: bytes) -> Page:
 
 
 async def changes(transport: Transport, key: str, revision: int) -> AsyncIterator[list[Stored]]:
-    """What is stored and deleted from a revision on. Raises EtcdError when etcd ends it."""
+    """What is stored and deleted from a revision on, as much at a time as has come.
+
+    Raises EtcdError when etcd ends it.
+    """
     start, end = prefix(key).encode(), prefix_end(key).encode()
     request = messages.watch_request(start, end, revision)
     arriving = Messages()
     async with transport.stream(messages.WATCH, HEADERS, REQUEST_SECONDS, body=request) as stream:
         async for chunk in stream.chunks():
+            stored: list[Stored] = []
             for message in arriving.feed(chunk):
                 found = messages.changes(message)
                 if found.ended:
                     raise EtcdError(f"the watch has ended: {found.ended}")
-                yield found.stored
+                stored += found.stored
+            if stored:
+                yield stored
     raise EtcdError("the watch has ended")

@@ -24,6 +24,12 @@ from vcluster.datastore.prefixes import AnyOf, EtcdError, changes, count
 log = structlog.get_logger()
 
 AGAIN_SECONDS = 1.0
+LOOK_SECONDS = 0.05
+"""Between two looks at what little is written: each write for itself would wake the operator, which
+costs more than to read it."""
+WINDOW = 2**22
+"""Bytes of a tenant's writes that may be under way to us: several of the largest objects, so that a
+flood of these is known at once."""
 TIME_SECONDS = 0.5
 """Between two looks at those to whom something is refused: what they wrote grows old by itself."""
 
@@ -121,7 +127,8 @@ class Shares:
         """Until cancelled. ``changed`` is called when a tenant's standing has changed."""
         self._loop = asyncio.get_running_loop()
         source = AnyOf(self._credentials)
-        transport = Http2Transport(source)
+        counting = Http2Transport(source)
+        following = Http2Transport(source, look_seconds=LOOK_SECONDS, window=WINDOW)
         running: dict[_Followed, asyncio.Task[None]] = {}
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -135,11 +142,12 @@ class Shares:
                         if followed in running:
                             tasks.create_task(self._weigh(key, followed, changed))
                             continue
-                        keeping = self._keep(key, followed, transport, source, changed)
+                        keeping = self._keep(key, followed, (counting, following), source, changed)
                         running[followed] = tasks.create_task(keeping)
                     await self._arrived.wait()
         finally:
-            await transport.close()
+            await counting.close()
+            await following.close()
 
     def _wake(self) -> None:
         if self._loop is not None and not self._loop.is_closed():
@@ -149,17 +157,18 @@ class Shares:
         self,
         key: str,
         followed: _Followed,
-        transport: Transport,
+        transports: tuple[Transport, Transport],
         source: AnyOf,
         changed: Callable[[Owner], None],
     ) -> None:
         """Count, then follow; again from the start whenever that breaks."""
+        counting, following = transports
         while True:
             try:
-                share, revision = await count(transport, key)
+                share, revision = await count(counting, key)
                 followed.share = share
                 await self._weigh(key, followed, changed)
-                async for stored in changes(transport, key, revision + 1):
+                async for stored in changes(following, key, revision + 1):
                     share.apply(stored)
                     followed.history.add(added(stored), time.monotonic())
                     await self._weigh(key, followed, changed)
