@@ -1,8 +1,8 @@
 """A blocking client for one API server, for the operator's few calls; objects stay plain data."""
 
 import math
+import ssl
 import time
-from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlencode
 
@@ -36,10 +36,13 @@ class Unreachable(Exception):
 class Cluster:
     """One API server, as one identity. Safe to use from several threads."""
 
-    def __init__(self, configuration: Any) -> None:
+    def __init__(self, configuration: Any, tls: ssl.SSLContext | None = None) -> None:
         configuration.connection_pool_maxsize = 8
         configuration.retries = False
         self._client = client.ApiClient(configuration)
+        if tls is not None:
+            # Else each connection reads the files anew, which costs more than its handshake.
+            self._client.rest_client.pool_manager.connection_pool_kw["ssl_context"] = tls
         self._deadline = math.inf
 
     @classmethod
@@ -53,12 +56,9 @@ class Cluster:
         return cls(configuration)
 
     @classmethod
-    def from_files(cls, server: str, authority: Path, certificate: Path, key: Path) -> Self:
-        """The API server at the URL ``server``, as the client of a certificate."""
-        configuration = client.Configuration(
-            host=server, ssl_ca_cert=str(authority), cert_file=str(certificate), key_file=str(key)
-        )
-        return cls(configuration)
+    def with_tls(cls, server: str, tls: ssl.SSLContext) -> Self:
+        """The API server at the URL ``server``, as the context's client."""
+        return cls(client.Configuration(host=server), tls)
 
     def give_up_after(self, seconds: float) -> None:
         """From now on; then each request raises Unreachable at once."""

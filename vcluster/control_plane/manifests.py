@@ -2,16 +2,21 @@
 
 import json
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import jinja2
+import msgspec
 import yaml
 
 from vcluster.api import Object
 
 KUBERNETES_ENDPOINTS = "tenant/kubernetes-endpoints.yaml.j2"
 """The endpoints of ``default/kubernetes``; values: address, port."""
+
+KEPT = 512
+"""Texts of which the objects are remembered: each pass over each tenant renders the same ones again."""
 
 
 class Manifests:
@@ -29,7 +34,13 @@ class Manifests:
     def render(self, template: str, **values: Any) -> list[Object]:
         """The objects of one template. Raises jinja2.UndefinedError, yaml.YAMLError."""
         text = self._environment.get_template(template).render(values)
-        return [obj for obj in yaml.load_all(text, yaml.CSafeLoader) if obj]
+        return msgspec.json.decode(_objects(text), type=list[Object])
+
+
+@lru_cache(KEPT)
+def _objects(text: str) -> bytes:
+    """As JSON: whoever gets the objects may change them."""
+    return msgspec.json.encode([obj for obj in yaml.load_all(text, yaml.CSafeLoader) if obj])
 
 
 def _scalar(value: Any, **_: Any) -> str:

@@ -1,6 +1,6 @@
 """Whether the components of a running control plane are ready, asked as its operator."""
 
-from pathlib import Path
+import ssl
 from types import TracebackType
 from typing import Self
 
@@ -17,13 +17,11 @@ class Readiness:
         path = plan.placement.path
         authority = certificate_file(certificates.CLUSTER_AUTHORITY)
         client = certificates.OPERATOR_CLIENT
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        tls.load_verify_locations(path(authority))
+        tls.load_cert_chain(path(certificate_file(client)), path(key_file(client)))
         self._clusters = {
-            name: Cluster.from_files(
-                f"https://{plan.placement.address}:{port}",
-                Path(path(authority)),
-                Path(path(certificate_file(client))),
-                Path(path(key_file(client))),
-            )
+            name: Cluster.with_tls(f"https://{plan.placement.address}:{port}", tls)
             for name, port in plan.placement.ports.items()
         }
 

@@ -288,7 +288,7 @@ class Pass:
                 KUBERNETES_ENDPOINTS, address=provider.gateway_address, port=port
             )
         try:
-            with tenant_executor() as executor:
+            with self._tenant_executor(Condition.BOOTSTRAPPED) as executor:
                 written = apply.converge(tenant, wanted, executor)
         except (ApiError, Unreachable) as error:
             record.set(Condition.BOOTSTRAPPED, False, "TenantRefused", str(error))
@@ -313,7 +313,7 @@ class Pass:
                 changed = apply.remove(tenant, objects[1:])
                 record.set(Condition.DNS_INSTALLED, False, "Disabled", "spec.dns.enabled is false")
             else:
-                with tenant_executor() as executor:
+                with self._tenant_executor(Condition.DNS_INSTALLED) as executor:
                     # Its namespace first; the rest needs no order.
                     changed = apply.converge(tenant, objects[:1], executor)
                     changed += apply.converge(tenant, objects[1:], executor)
@@ -325,6 +325,17 @@ class Pass:
         if changed:
             log.info("cluster DNS changed", tenant=self._key, objects=changed)
 
+    def _tenant_executor(self, condition: Condition) -> ThreadPoolExecutor:
+        """For requests to the tenant's API server: a webhook there can make each of them hang, and the
+        threads that all tenants share must not wait for it (law 3).
+
+        What was there at the last look most likely is there: that needs no haste, and each request
+        that goes beside others needs a connection.
+        """
+        last = self._record.states.get(condition)
+        known = last is not None and last.status is True
+        return ThreadPoolExecutor(1 if known else TENANT_REQUESTS_AT_ONCE, "tenant")
+
     def _still_wanted(self) -> None:
         metadata = self._metadata
         live = self._provider.cluster.get(VIRTUAL_CLUSTERS, metadata["name"], metadata["namespace"])
@@ -335,12 +346,6 @@ class Pass:
         self._record.set(Condition.CONTROL_PLANE_READY, False, reason, message)
         self._record.write()
         raise NotReady(message)
-
-
-def tenant_executor() -> ThreadPoolExecutor:
-    """For requests to one tenant's API server: a webhook there can make each of them hang, and the
-    threads that all tenants share must not wait for it (law 3)."""
-    return ThreadPoolExecutor(TENANT_REQUESTS_AT_ONCE, "tenant")
 
 
 def is_deleting(virtual_cluster: Object) -> bool:

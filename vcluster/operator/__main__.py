@@ -1,6 +1,7 @@
 """`python -m vcluster.operator`: start here."""
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -42,6 +43,7 @@ async def run(settings: Settings) -> None:
     started = asyncio.Event()
     async with health_server(settings, cluster, offered.shares, started) as port:
         log.info("operator started", port=port)
+        gc.freeze()  # what was imported lives for ever, and need not be looked at again
         try:
             async with asyncio.TaskGroup() as tasks:
                 running = tasks.create_task(

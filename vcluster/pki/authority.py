@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
+from functools import lru_cache
 from typing import Self
 
 from cryptography import x509
@@ -21,6 +22,8 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 CLOCK_SKEW = timedelta(minutes=5)
+KEPT = 4096
+"""Answers about certificates and keys that are remembered: each pass over each tenant asks the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ class KeyPair:
     @property
     def x509(self) -> x509.Certificate:
         """The certificate, parsed. Raises ValueError if it is not one."""
-        return x509.load_pem_x509_certificate(self.certificate)
+        return _parsed(self.certificate)
 
     @property
     def validity(self) -> Validity:
@@ -94,12 +97,7 @@ class KeyPair:
     @property
     def whole(self) -> bool:
         """Whether both parse and the key belongs to the certificate."""
-        try:
-            return _public_bytes(_private_key(self.key)) == self.x509.public_key().public_bytes(
-                Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
-            )
-        except (ValueError, TypeError):
-            return False
+        return _is_whole(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,11 +149,7 @@ class CertificateAuthority:
 
     def issued(self, pair: KeyPair) -> bool:
         """Whether this very authority (its key, not just its name) signed the certificate."""
-        try:
-            pair.x509.verify_directly_issued_by(self.pair.x509)
-        except (ValueError, TypeError, InvalidSignature):
-            return False
-        return True
+        return _has_issued(self.pair.certificate, pair.certificate)
 
 
 def create_signing_key() -> KeyPair:
@@ -172,6 +166,28 @@ def public_key_of(key: bytes) -> bytes:
 def now() -> datetime:
     """The time, aware of its zone: callers pass it on, so that nothing below reads a clock."""
     return datetime.now(UTC)
+
+
+_parsed = lru_cache(KEPT)(x509.load_pem_x509_certificate)
+
+
+@lru_cache(KEPT)
+def _is_whole(pair: KeyPair) -> bool:
+    try:
+        return _public_bytes(_private_key(pair.key)) == pair.x509.public_key().public_bytes(
+            Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
+        )
+    except (ValueError, TypeError):
+        return False
+
+
+@lru_cache(KEPT)
+def _has_issued(authority: bytes, certificate: bytes) -> bool:
+    try:
+        _parsed(certificate).verify_directly_issued_by(_parsed(authority))
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
 
 
 def _self_signed(key: ec.EllipticCurvePrivateKey, name: str, validity: Validity) -> KeyPair:

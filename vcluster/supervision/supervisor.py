@@ -60,6 +60,8 @@ class Supervisor:
         Processes that an earlier, killed supervisord left behind are ended first.
         """
         host.private_directory(self._groups_directory)
+        if self.is_running():
+            return
         with host.locked(self._directory, "supervisord"):
             # One that is busy, or about to end, is given time: killing it kills all it runs.
             self._wait(
@@ -184,6 +186,8 @@ class Supervisor:
 
     def _stop_all(self, names: Sequence[str]) -> None:
         """Stop sections side by side and wait until all have ended."""
+        if not names:
+            return
         for name in names:
             self._await_launch(name)
             self._call("supervisor.stopProcess", f"{name}:{name}", False, accept=_NOT_THERE)
