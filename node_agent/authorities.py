@@ -127,10 +127,19 @@ def _issuer(data: dict[str, str]) -> Issuer | None:
 def _signed_by(
     authority: x509.Certificate, certificate: x509.Certificate, now: datetime.datetime
 ) -> bool:
-    """Whether this very authority signed the certificate itself, and both are valid now.
+    """Whether this very authority signed the certificate itself, and both are valid now."""
+    start = max(one.not_valid_before_utc for one in (authority, certificate))
+    end = min(one.not_valid_after_utc for one in (authority, certificate))
+    return start <= now <= end and _signed_by_at(authority, certificate, start)
 
-    By the X.509 path validation of ``cryptography`` with no intermediates: what a client sends along
-    is not looked at.
+
+@lru_cache(maxsize=4096)
+def _signed_by_at(
+    authority: x509.Certificate, certificate: x509.Certificate, now: datetime.datetime
+) -> bool:
+    """By the X.509 path validation of ``cryptography`` with no intermediates: what a client sends along
+    is not looked at. An API server shows the same certificate with each connection and request, and
+    but for the time the answer is always the same.
     """
     verifier = (
         verification.PolicyBuilder()

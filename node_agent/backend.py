@@ -74,14 +74,14 @@ class KubeletBackend:
                 return False
             if wanted.upgrades:
                 await client.write(head + begin)
-                self._kubelet.expect_more()
-                await splice(kubelet, client, metrics.BYTES.inc)
+                with self._kubelet.expecting_more():
+                    await splice(kubelet, client, metrics.BYTES.inc)
                 return False
             await client.write((response.raw if request.is_last else response.lasting) + begin)
-            self._kubelet.expect_more()
             body = Body(response)
             body.passed(begin)
-            await relay(kubelet, client, body, metrics.BYTES.inc)
+            with self._kubelet.expecting_more():
+                await relay(kubelet, client, body, metrics.BYTES.inc)
             return body.looks_whole and not request.is_last
 
     async def _fail(

@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -18,6 +18,8 @@ from node_agent.streams import Closed, TlsStream, prepare
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 30.0
 """For a report: the kubelet may have to ask its API server who we are."""
+CALM_SECONDS = 1.0
+"""So long at most a request that is being answered has both sides' CPU for itself."""
 SPARE_SECONDS = 20.0
 """So long a connection is held ready for the next request; kubelets close theirs after 32 s."""
 
@@ -49,9 +51,20 @@ class Kubelet:
         finally:
             stream.close()
 
-    def expect_more(self) -> None:
-        """A request is answered, and another one may follow: get ready for it."""
-        self._asked.set()
+    @contextmanager
+    def expecting_more(self) -> Iterator[None]:
+        """While a request is answered: another one may follow, so get ready for it in the end.
+
+        Not at once: a handshake costs us and the kubelet milliseconds that the command just begun needs.
+        """
+        loop = asyncio.get_running_loop()
+        soon = loop.call_later(CALM_SECONDS, self._asked.set)
+        try:
+            yield
+        finally:
+            if loop.time() < soon.when():
+                soon.cancel()
+                self._asked.set()
 
     async def keep_spare(self) -> None:
         """While there are requests, have a connection ready for the next one; until cancelled.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from node_agent import kubelet
 from tests.fakes.waiting import eventually
 from tests.unit.node_agent.world import UPGRADE, World, running_world
 
@@ -245,3 +246,18 @@ async def test_errors_of_the_kubelet_speak_the_tenants_words(world: World) -> No
     del world.kubelet.pods[namespace, "web"]
     answer = await world.ask(world.team_a.client(), "GET", "/containerLogs/default/web/web")
     assert (answer.status, answer.text) == (404, 'pod "web_default" does not exist')
+
+
+async def test_the_next_connection_is_made_when_a_command_has_ended(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A handshake beside it would take the CPU that it needs to begin; a long one is not waited for."""
+    monkeypatch.setattr(kubelet, "CALM_SECONDS", 60.0)
+    async with opened(world, EXEC, UPGRADE):
+        await asyncio.sleep(0.3)
+        assert world.kubelet.open == 1
+    await eventually(lambda: not world.kubelet.busy, "the command has ended")
+    await eventually(lambda: world.kubelet.open == 1, "the next connection is there")
+    monkeypatch.setattr(kubelet, "CALM_SECONDS", 0.1)
+    async with opened(world, EXEC, UPGRADE):
+        await eventually(lambda: world.kubelet.open == 2, "one is there beside a long command")
