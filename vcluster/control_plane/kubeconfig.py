@@ -1,12 +1,17 @@
 """Kubeconfig files of a tenant."""
 
 from base64 import b64encode
+from functools import lru_cache
 
 import yaml
 
 from vcluster.pki.authority import KeyPair
 
+KEPT = 1024
+"""Files that are remembered: each pass over each tenant writes the same ones again."""
 
+
+@lru_cache(KEPT)
 def kubeconfig(
     name: str, server: str, authority: bytes, user: str, pair: KeyPair, server_name: str = ""
 ) -> bytes:

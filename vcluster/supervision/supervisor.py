@@ -154,31 +154,20 @@ class Supervisor:
 
     def _converge(self, group: str) -> bool:
         """Bring supervisord to what the group's file says."""
-        _, changed, _ = self._call("supervisor.reloadConfig")[0]
+        added, changed, removed = self._call("supervisor.reloadConfig")[0]
         declared = host.sections(self._file(group))
-        active = self._active(group)
-        outdated = [name for name in active if name in changed or name not in declared]
+        outdated = [name for name in (*changed, *removed) if split_section(name)[0] == group]
         self._stop_all(outdated)
         for name in outdated:
             self._call("supervisor.removeProcessGroup", name, accept=_NOT_THERE)
-        missing = [name for name in declared if name not in active or name in outdated]
+        missing = [name for name in declared if name in added or name in outdated]
         for name in missing:
             self._call("supervisor.addProcessGroup", name, accept=_THERE)
-        still = [
-            name
-            for name, info in active.items()
-            if name not in outdated and info["statename"] in ENDED
-        ]
+        # One by one: the list of all that runs grows with the tenants.
+        still = [name for name in declared if name not in missing and self._has_ended(name)]
         for name in still:
             self._start_section(name)
         return bool(outdated or missing or still)
-
-    def _active(self, group: str) -> dict[str, Any]:
-        return {
-            info["group"]: info
-            for info in self._call("supervisor.getAllProcessInfo")
-            if split_section(info["group"])[0] == group
-        }
 
     def _start_section(self, name: str) -> None:
         full = f"{name}:{name}"
