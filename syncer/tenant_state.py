@@ -180,7 +180,7 @@ class TenantState:
         """The labels of the nodes as the tenant sees them."""
         if self._node_labels is None:
             nodes = self.copies[NODES.plural].values()
-            self._node_labels = node_labels(_metadata(node) for node in nodes)
+            self._node_labels = node_labels(map(_metadata, nodes), self.tenant)
         return self._node_labels
 
     def _node_changed(self, before: Entry | None, after: Entry | None) -> None:

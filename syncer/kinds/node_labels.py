@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from kube.objects import Metadata, Object
 from syncer.kinds.mirror import KEYS_ANNOTATIONS, digest
 from vcluster import api
+from vcluster.api import Tenant
 
 HOSTNAME = "kubernetes.io/hostname"
 """The provider's name of a node. It may be asked for with many values at once; a node's own name may not."""
@@ -43,10 +44,14 @@ class NodeLabels:
 NONE_OWN = NodeLabels()
 
 
-def node_labels(nodes: Iterable[Metadata]) -> NodeLabels:
-    """Of a tenant's nodes. Those that the tenant has invented count for nothing: no pod runs there."""
+def node_labels(nodes: Iterable[Metadata], tenant: Tenant) -> NodeLabels:
+    """Of a tenant's nodes. Those that the tenant has invented count for nothing: no pod runs there.
+
+    A tenant may forge all of it. So what its pods are confined by is never taken for its own.
+    """
     shown = [node for node in nodes if api.UID_ANNOTATION in node.annotations]
-    own = frozenset(key for node in shown for key in own_labels(node))
+    keys = (key for node in shown for key in own_labels(node))
+    own = frozenset(keys).difference(tenant.node_selector)
     if not own:
         return NONE_OWN
     named = [node.labels for node in shown if HOSTNAME in node.labels.keys() - own_labels(node)]

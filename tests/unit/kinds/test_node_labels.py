@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from kube.objects import Metadata, Object
@@ -29,7 +30,8 @@ NODES = node_labels(
         a_shown_node("one", disk="ssd", rank="1"),
         a_shown_node("two", disk="ssd", rank="2"),
         a_shown_node("three"),
-    ]
+    ],
+    ACME,
 )
 
 
@@ -116,7 +118,7 @@ def test_what_does_not_ask_for_such_a_label_passes_unchanged_and_bears_no_mark()
 
 def test_the_mark_tells_other_nodes_apart() -> None:
     wanted = to_super(a_pod(nodeSelector={"disk": "ssd"}), ACME, OFFERS)
-    fewer = node_labels([a_shown_node("one", disk="ssd"), a_shown_node("two")])
+    fewer = node_labels([a_shown_node("one", disk="ssd"), a_shown_node("two")], ACME)
     marks = {
         by_name(wanted, nodes)["metadata"]["annotations"].get(api.NODE_LABELS_ANNOTATION)
         for nodes in (NODES, fewer, NodeLabels())
@@ -129,5 +131,18 @@ def test_a_node_that_the_tenant_has_invented_or_renamed_is_not_asked_for() -> No
     invented = Metadata(name="mine", labels={HOSTNAME: "mine", "disk": "ssd"})
     marks = {api.UID_ANNOTATION: "u", KEYS_ANNOTATIONS["labels"]: "zone"}
     renamed = Metadata(name="x", labels={HOSTNAME: "x", "disk": "ssd"}, annotations=marks)
-    nodes = node_labels([invented, renamed, a_shown_node("one", disk="ssd")])
+    nodes = node_labels([invented, renamed, a_shown_node("one", disk="ssd")], ACME)
     assert terms(nodes, nodeSelector={"disk": "ssd"}) == [{"matchExpressions": [named("one")]}]
+
+
+def test_forged_marks_do_not_lead_out_of_the_nodes_that_a_tenant_is_confined_to() -> None:
+    pooled = msgspec.structs.replace(ACME, node_selector={"pool": "gpu"})
+    marks = {api.UID_ANNOTATION: "u", KEYS_ANNOTATIONS["labels"]: HOSTNAME}
+    labels = {HOSTNAME: "another-tenants", "pool": "gpu", "disk": "ssd"}
+    forged = Metadata(name="another-tenants", labels=labels, annotations=marks)
+    wanted = to_super(a_pod(nodeSelector={"disk": "ssd", "pool": "gpu"}), pooled, OFFERS)
+    spec = by_name(wanted, node_labels([forged], pooled))["spec"]
+    in_pool = {"key": "pool", "operator": "In", "values": ["gpu"]}
+    [term] = spec["affinity"]["nodeAffinity"][REQUIRED]["nodeSelectorTerms"]
+    assert term == {"matchExpressions": [in_pool, named("another-tenants")]}
+    assert spec["nodeSelector"] == {"pool": "gpu"}
