@@ -199,7 +199,7 @@ class SuperState:
         source = state.pods.get(pod.source)
         if after is None:
             self.newest.pop(key, None)
-            renewed = pod.uid in state.renewed
+            renewed = state.renews(pod)
             state.renewed.discard(pod.uid)
             if raw and not renewed:
                 last = self.pods.read(raw).status

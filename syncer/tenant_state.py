@@ -8,7 +8,14 @@ from kube.resources import CONFIG_MAPS, NAMESPACES, NODES, PODS
 from syncer.admission.figures import Figures
 from syncer.admission.gangs import Gang
 from syncer.admission.precedence import Precedence
-from syncer.entries import Entry, TenantPod, decode_tenant_pod, entry_decoder, renewal_time
+from syncer.entries import (
+    Entry,
+    SuperPod,
+    TenantPod,
+    decode_tenant_pod,
+    entry_decoder,
+    renewal_time,
+)
 from syncer.kinds.mirror import DownwardKind, UpwardKind, digest
 from syncer.kinds.node_labels import NodeLabels, node_labels, own_labels
 from syncer.kinds.pod_volumes import token_secret_name
@@ -35,10 +42,7 @@ class TenantState:
         self.pods = ObjectStore[TenantPod](decode_tenant_pod, self._pod_changed)
         self.sources: dict[str, ObjectStore[Entry]] = {}
         self.copies: dict[str, ObjectStore[Entry]] = {}
-        for downward in super_state.downward.values():
-            self.add_source(downward)
-        for upward in super_state.upward.values():
-            self.add_copy(upward)
+        self._add_stores()
         self.newest: dict[ObjectKey, bytes] = {}
         """The bytes of pods that wait to go down; read again if missing."""
         self.deleted: dict[Request, str] = {}
@@ -57,7 +61,7 @@ class TenantState:
         self.choosy: set[ObjectKey] = set()
         """Pods that ask for labels of nodes and are not bound yet."""
         self.renewed: set[str] = set()
-        """UIDs of super pods that we delete so as to make them anew: their ends mean nothing."""
+        """UIDs of super pods that we have asked to delete, so as to make them anew."""
         self._node_labels: NodeLabels | None = None
         self.owner_gangs: dict[str, tuple[float, Gang | None]] = {}
         """The gangs of owners by UID, and when they were read (reconcilers/gang_owners.py)."""
@@ -68,6 +72,12 @@ class TenantState:
         self.held: dict[ObjectKey, str] = {}
         """Why pods wait, as the tenant has last been told."""
         self.precedence = Precedence()
+
+    def _add_stores(self) -> None:
+        for downward in self.super.downward.values():
+            self.add_source(downward)
+        for upward in self.super.upward.values():
+            self.add_copy(upward)
 
     def add_source(self, kind: DownwardKind) -> None:
         """Of each kind there is a store, be it an empty one."""
@@ -174,6 +184,10 @@ class TenantState:
         pods.discard(pod)
         if not pods and self.nodes_in_use.pop(node, None) is not None:
             self.super.up.add(Request(self.tenant.key, "nodes", "", node))
+
+    def renews(self, pod: SuperPod) -> bool:
+        """The end of this super pod means nothing: nothing of it has run, and another one follows."""
+        return pod.uid in self.renewed and not pod.node
 
     @property
     def node_labels(self) -> NodeLabels:

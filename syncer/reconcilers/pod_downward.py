@@ -242,13 +242,7 @@ class PodDownward:
         if marks.get(api.NODE_LABELS_ANNOTATION, "") == mirror.named:
             return False
         state.renewed.add(mirror.uid)
-        try:
-            await self._super.client.delete(
-                PODS, mirror_key, uid=mirror.uid, version=mirror.version
-            )
-        except Conflict:
-            state.renewed.discard(mirror.uid)
-            raise
+        await self._super.client.delete(PODS, mirror_key, uid=mirror.uid, version=mirror.version)
         return True
 
     async def _terminate(

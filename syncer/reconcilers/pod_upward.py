@@ -43,8 +43,8 @@ class PodUpward:
             return
         if mirror is None:
             await self._gone(state, key, mirror_key, source)
-        elif mirror.uid in state.renewed:
-            return  # it is being deleted by ourselves, to be made anew
+        elif mirror.deleting and state.renews(mirror):
+            return
         elif mirror.source_uid == source.uid and mirror.tenant == state.tenant.key:
             self._super.gone.pop(mirror_key, None)
             await self._report(state, key, mirror_key, source, mirror)

@@ -6,6 +6,7 @@ from kube.objects import Object, ObjectKey
 from kube.resources import NODES, PODS
 from syncer.kinds.node_labels import HOSTNAME
 from tests.builders import a_node, a_pod
+from tests.fakes.faults import Slow
 from tests.fakes.waiting import eventually
 from tests.unit.syncer.world import TenantCluster, World
 
@@ -89,6 +90,22 @@ async def test_a_super_pod_that_takes_time_to_go_does_not_end_the_tenants_pod(
     assert "deletionTimestamp" not in acme.server.live(PODS, WEB)["metadata"]
     world.super.patch(PODS, acme.mirror_key(WEB), {"metadata": {"finalizers": None}})
     await asks_for(acme, "fast")
+
+
+async def test_a_pod_that_is_bound_while_it_is_about_to_be_sent_anew_stays(
+    world: World, acme: TenantCluster
+) -> None:
+    acme.server.create(PODS, a_pod(**SELECTIVE))
+    first = await acme.goes_down(PODS, WEB)
+    asked = world.super.script.add("DELETE", "/pods/web$", Slow(0.5))
+    label(acme, "fast", "ssd")
+    await eventually(lambda: asked.hits, "the syncer wants to delete the super pod")
+    await acme.runs(WEB, "slow")
+    await world.nothing_to_do()
+    mirror = acme.mirror(PODS, WEB) or {}
+    assert mirror["metadata"]["uid"] == first["metadata"]["uid"]
+    assert "deletionTimestamp" not in mirror["metadata"]
+    assert acme.server.live(PODS, WEB)["spec"]["nodeName"] == "slow"
 
 
 async def test_a_label_that_goes_leaves_a_pod_that_is_bound_alone(
