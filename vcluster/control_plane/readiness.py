@@ -4,7 +4,7 @@ import ssl
 from types import TracebackType
 from typing import Self
 
-from vcluster.control_plane.cluster import Cluster
+from vcluster.control_plane.cluster import Cluster, Unreachable
 from vcluster.control_plane.components import COMPONENTS
 from vcluster.control_plane.plan import KUBE_APISERVER, Plan, certificate_file, key_file
 from vcluster.pki import certificates
@@ -14,12 +14,8 @@ class Readiness:
     """Connections to each component of one control plane; close it after use."""
 
     def __init__(self, plan: Plan) -> None:
-        path = plan.placement.path
-        authority = certificate_file(certificates.CLUSTER_AUTHORITY)
-        client = certificates.OPERATOR_CLIENT
-        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        tls.load_verify_locations(path(authority))
-        tls.load_cert_chain(path(certificate_file(client)), path(key_file(client)))
+        """Raises Unreachable if the files of the operator's identity cannot be used."""
+        tls = _identity(plan)
         self._clusters = {
             name: Cluster.with_tls(f"https://{plan.placement.address}:{port}", tls)
             for name, port in plan.placement.ports.items()
@@ -49,3 +45,15 @@ class Readiness:
     ) -> None:
         for cluster in self._clusters.values():
             cluster.close()
+
+
+def _identity(plan: Plan) -> ssl.SSLContext:
+    """One for all components: to read the files costs more than a handshake."""
+    path, client = plan.placement.path, certificates.OPERATOR_CLIENT
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        tls.load_verify_locations(path(certificate_file(certificates.CLUSTER_AUTHORITY)))
+        tls.load_cert_chain(path(certificate_file(client)), path(key_file(client)))
+    except OSError as error:  # the tenant is just being taken away, say
+        raise Unreachable(f"the operator's certificate for the tenant: {error}") from error
+    return tls
