@@ -34,6 +34,9 @@ UNUSED_SECONDS = 5.0
 class TenantState:
     """Stores by kind, and what is known beyond them."""
 
+    _node_labels: NodeLabels | None = None
+    """Made when it is asked for; void when a node has changed."""
+
     def __init__(self, tenant: Tenant, client: Client, super_state: SuperState) -> None:
         self.tenant = tenant
         self.client = client
@@ -62,7 +65,6 @@ class TenantState:
         """Pods that ask for labels of nodes and are not bound yet."""
         self.renewed: set[str] = set()
         """UIDs of super pods that we have asked to delete, so as to make them anew."""
-        self._node_labels: NodeLabels | None = None
         self.owner_gangs: dict[str, tuple[float, Gang | None]] = {}
         """The gangs of owners by UID, and when they were read (reconcilers/gang_owners.py)."""
         self.quota_told: Figures | None = None
