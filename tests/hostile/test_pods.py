@@ -6,6 +6,7 @@ from functools import partial
 from tests.e2e.local_system import LocalSystem, TenantCluster, wait_for
 from tests.e2e.objects import pod
 from tests.hostile.bystander import told
+from vcluster import api
 
 
 def test_what_a_pod_cannot_choose(
@@ -29,8 +30,8 @@ def test_what_a_pod_cannot_choose(
     namespace = mallory.super_namespace()
     below = wait_for("it is down", partial(local.super.get, "pod", "greedy", namespace))
     spec = below["spec"]
-    assert spec.get("priority", 0) == 0
-    assert "priorityClassName" not in spec
+    assert (spec["priority"], spec["preemptionPolicy"]) == (0, "Never")
+    assert spec["priorityClassName"] == api.TENANT_PRIORITY_CLASS
     assert spec["schedulerName"] == "default-scheduler"
     assert spec["automountServiceAccountToken"] is False
     assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
