@@ -187,8 +187,10 @@ def end_leftovers(directory: Path) -> None:
 
 
 def _marked(directory: Path) -> Iterator[psutil.Process]:
-    for process in psutil.process_iter():
+    # Not process_iter: it remembers processes by number, and refuses to kill a later one of that number.
+    for pid in psutil.pids():
         with contextlib.suppress(psutil.Error, OSError):
+            process = psutil.Process(pid)
             if process.environ().get(MARK) == str(directory):
                 yield process
 
