@@ -93,7 +93,8 @@ def test_a_burst_of_gangs_never_holds_a_part(
             break
         assert time.monotonic() < deadline, f"{len(done)} gangs have ended"
         time.sleep(1)  # the sampling rate
-    assert most > 40, "the GPUs were not used"
+    # How many at most is a matter of the machine's speed: gangs end while others begin.
+    assert most > 3 * SIZE, "gangs ran one by one"
     told = [item["reason"] for item in team_a.items("events", "-n", "gang-0")]
     assert "GangTooLarge" in told
     super_pods = local.super.items("pods", "-n", team_a.super_namespace("gang-0"))
