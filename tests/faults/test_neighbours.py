@@ -73,7 +73,7 @@ async def _made(name: str, tenants: list[TenantCluster]) -> AsyncIterator[None]:
         assert not ended_by_itself, "the noise failed"
     finally:
         for noise in noises:
-            await noise.communicate()
+            await noise.communicate(b"")  # its input ends
 
 
 async def _paced(clients: list[Client], prefix: str) -> list[float]:
