@@ -219,7 +219,6 @@ class TenantState:
     ) -> None:
         request = self.request(PODS.plural, key)
         down = self.super.down
-        self.precedence.count(before, after)
         if after is None:
             self.newest.pop(key, None)
             if before:
@@ -231,6 +230,7 @@ class TenantState:
                     self.leave_node(before.node, key)
             down.add(request)
             return
+        self.precedence.seen(after.priority)
         if before and before.node and before.node != after.node:
             self.leave_node(before.node, key)  # another pod of the same name
         if after.node:

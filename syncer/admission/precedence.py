@@ -1,12 +1,10 @@
 """What is known of the order among one tenant's pods: who could give way, what was promised to whom."""
 
-from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from kube.objects import ObjectKey
 from syncer.admission.pod_usage import Usage
-from syncer.entries import TenantPod
 
 
 class Nomination(NamedTuple):
@@ -20,25 +18,23 @@ class Precedence:
     """Of one tenant. Lost with the process: nominations stand in the pods' status too."""
 
     def __init__(self) -> None:
-        self._pods = Counter[int]()
-        """How many have which priority."""
+        self._lowest: int | None = None
+        """No pod has a lower priority; there may be none any more that has this one."""
         self._nominations: dict[ObjectKey, Nomination] = {}
         self._looks: dict[ObjectKey, int] = {}
 
-    def count(self, before: TenantPod | None, after: TenantPod | None) -> None:
-        """A pod has come, changed or gone."""
-        if before and after and before.priority == after.priority:
-            return
-        if after:
-            self._pods[after.priority] += 1
-        if before:
-            self._pods[before.priority] -= 1
-            if not self._pods[before.priority]:
-                del self._pods[before.priority]
+    def seen(self, priority: int) -> None:
+        """A pod of this priority is there."""
+        if self._lowest is None or priority < self._lowest:
+            self._lowest = priority
+
+    def lowest_is(self, priority: int | None) -> None:
+        """All pods have been looked at: the lowest priority; None: there is no pod."""
+        self._lowest = priority
 
     def outranks(self, priority: int) -> bool:
-        """The tenant has pods of a lower priority."""
-        return any(lower < priority for lower in self._pods)
+        """The tenant may have pods of a lower priority."""
+        return self._lowest is not None and self._lowest < priority
 
     def looked(self, pod: ObjectKey) -> int:
         """Room was looked for; how often it has been for this pod."""

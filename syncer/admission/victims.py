@@ -21,6 +21,9 @@ class Occupant(NamedTuple):
     key: ObjectKey
     uid: str
     amounts: Usage
+    source: ObjectKey = ObjectKey("", "")
+    """The tenant's pod, if it is of the tenant concerned."""
+    source_uid: str = ""
     priority: int | None = None
     """None: it may not give way, for it is another tenant's, or as important."""
     since: str = ""

@@ -39,7 +39,9 @@ def mirrored(service: Object, tenant: Tenant) -> Object | None:
     whatever it points to: another tenant, the super cluster.
     """
     only_a_name = (service.get("spec") or {}).get("type") == EXTERNAL_NAME
-    followed = tenant.sync.ingresses or bool(tenant.sync.custom_resources)
+    followed = tenant.sync.ingresses or any(
+        resource.direction == "down" for resource in tenant.sync.custom_resources
+    )
     return None if only_a_name and followed else to_super(service, tenant)
 
 

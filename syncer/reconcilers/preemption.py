@@ -103,7 +103,9 @@ class Preemption:
     def _nodes(self, state: TenantState, place: _Place) -> Iterator[NodeRoom]:
         """Where pods of the tenant run that may give way: those with the least important one first."""
         lowest: dict[str, int] = {}
-        for pod in state.pods.values():
+        pods = state.pods.values()
+        state.precedence.lowest_is(min((pod.priority for pod in pods), default=None))
+        for pod in pods:
             if pod.node and not pod.finished and pod.priority < place.source.priority:
                 lowest[pod.node] = min(pod.priority, lowest.get(pod.node, pod.priority))
         for name in sorted(lowest, key=lambda name: (lowest[name], name)):
@@ -137,6 +139,8 @@ class Preemption:
             key=key,
             uid=metadata["uid"],
             amounts=amounts,
+            source=mirror.source,
+            source_uid=mirror.source_uid,
             priority=source.priority if source.priority < priority else None,
             since=pod["status"].get("startTime") or metadata["creationTimestamp"],
             leaving="deletionTimestamp" in metadata,
@@ -176,10 +180,13 @@ class Preemption:
         except (NotFound, Conflict, Invalid):
             return  # gone, or another one of the same name
         state.precedence.nominate(place.key, Nomination(found.node, place.wanted.amounts))
-        for victim in found.victims:
-            await self._evict(state, place, victim, found.node)
+        # All of them before anybody is told: a tenant that does not answer must not leave half of it done.
+        evicted = [victim for victim in found.victims if await self._evict(victim)]
+        for victim in evicted:
+            await self._tell(state, place, victim, found.node)
 
-    async def _evict(self, state: TenantState, place: _Place, victim: Occupant, node: str) -> None:
+    async def _evict(self, victim: Occupant) -> bool:
+        """False: it is gone already, or another one of the same name."""
         condition = {
             "type": "DisruptionTarget",
             "status": "True",
@@ -188,19 +195,18 @@ class Preemption:
             "lastTransitionTime": api.now(),
         }
         body = {"metadata": {"uid": victim.uid}, "status": {"conditions": [condition]}}
-        mirror = self._super.pods.get(victim.key)  # which soon is gone
         try:
             await self._super.client.patch(
                 PODS, victim.key, Patch.STRATEGIC, encode(body), "status"
             )
             await self._super.client.delete(PODS, victim.key, uid=victim.uid)
         except (NotFound, Conflict, Invalid):
-            return  # gone, or another one of the same name
-        if mirror is not None:
-            message = f"Preempted by pod {place.source.uid} on node {node}"
-            await tell(
-                state, PODS, mirror.source, mirror.source_uid, "Preempted", message, "Normal"
-            )
+            return False
+        return True
+
+    async def _tell(self, state: TenantState, place: _Place, victim: Occupant, node: str) -> None:
+        message = f"Preempted by pod {place.source.uid} on node {node}"
+        await tell(state, PODS, victim.source, victim.source_uid, "Preempted", message, "Normal")
 
 
 def _finds_no_place(pod: Object) -> bool:

@@ -22,7 +22,8 @@ def a_room(name: str = "node-1", **allocatable: int) -> NodeRoom:
 
 
 def a_resident(name: str, cpu: int, priority: int | None = 0, **more: Any) -> Occupant:
-    return Occupant(ObjectKey("ns", name), name, {"cpu": cpu, "pods": 1}, priority, **more)
+    amounts = {"cpu": cpu, "pods": 1}
+    return Occupant(ObjectKey("ns", name), name, amounts, priority=priority, **more)
 
 
 def gone(found: Plan | None) -> list[str] | None:

@@ -91,6 +91,7 @@ def test_an_external_name_needs_no_address() -> None:
         (Sync(volume_snapshots=True), True),
         (Sync(ingresses=True), False),
         (Sync(custom_resources=(WIDGETS,)), False),
+        (Sync(custom_resources=(msgspec.structs.replace(WIDGETS, direction="up"),)), True),
     ],
 )
 def test_a_name_that_a_shared_controller_would_follow_stays_in_the_tenant(
