@@ -41,6 +41,8 @@ PUBLIC_LABEL = f"{PREFIX}public"
 """The provider puts ``true`` on classes (storage, priority, runtime) that tenants may see and use."""
 TENANT_PRIORITY_CLASS = "virtualcluster-tenant"
 """The super cluster's PriorityClass of all super pods that name no public one."""
+SAID_OF_TENANT_PRIORITY_CLASS = " preemption: not eligible due to preemptionPolicy=Never."
+"""The scheduler's words about it, which a tenant would take for its own class's: they are left out."""
 
 NAMESPACE_ANNOTATION = f"{PREFIX}namespace"
 NAME_ANNOTATION = f"{PREFIX}name"

@@ -27,6 +27,7 @@ def to_tenant(super_event: Object, tenant_namespace: str, tenant_uid: str, key: 
         f"{key}-": "",
         involved.get("uid") or "": tenant_uid,
         api.MIRRORED_ROOT_CA_CONFIG_MAP: api.ROOT_CA_CONFIG_MAP,
+        api.SAID_OF_TENANT_PRIORITY_CLASS: "",
     }
     names.pop("", None)
     event: Object = {

@@ -21,6 +21,7 @@ decode = msgspec.json.Decoder(SuperPodView).decode
 _decode_conditions = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
 _decode_string = msgspec.json.Decoder(str).decode
 _decode_integer = msgspec.json.Decoder(int).decode
+_SAID_OF_CLASS = api.SAID_OF_TENANT_PRIORITY_CLASS.encode()
 
 
 def says_only_scheduled(status: Mapping[str, msgspec.Raw]) -> bool:
@@ -49,7 +50,8 @@ def to_tenant(
     From the super cluster come all fields, with these exceptions: ``qosClass`` cannot change and
     stays the tenant's; generations are the tenant's (the mirror's annotation says which one it shows);
     conditions of declared readiness gates are the tenant's own (``own_conditions``, by type); the super
-    namespace's name and the super pod's UID become the tenant's wherever they stand in a message.
+    namespace's name and the super pod's UID become the tenant's wherever they stand in a message, and
+    what the scheduler says of our PriorityClass is left out.
     """
     status = dict(view.status)
     if qos:
@@ -73,7 +75,7 @@ def to_tenant(
             if _decode_string(condition["type"]) not in own_conditions
         ]
         status["conditions"] = msgspec.Raw(msgspec.json.encode([*kept, *own_conditions.values()]))
-    body = msgspec.json.encode(status)
+    body = msgspec.json.encode(status).replace(_SAID_OF_CLASS, b"")
     own_uid = view.metadata.annotations.get(api.UID_ANNOTATION)
     for hidden, shown_as in ((view.metadata.namespace, namespace), (view.metadata.uid, own_uid)):
         if hidden and shown_as:

@@ -48,6 +48,8 @@ def test_a_tenants_pod_takes_the_place_of_its_own_less_important_one(
         "another tenant waits for room on the node",
         lambda: any(event["reason"] == "FailedScheduling" for event in team_b.events("queued")),
     )
+    said = [event["message"] for event in team_b.events("queued")]
+    assert not [text for text in said if "preemptionPolicy" in text], "our class, not the tenant's"
     runs(team_a, on_the_node("urgent", SMALL, "high"))
 
     def told() -> list[Object]:

@@ -126,6 +126,12 @@ def test_another_tenants_object_is_not_shown(related: Object) -> None:
     assert "related" not in shown(an_event(related=related))
 
 
+def test_what_the_scheduler_says_of_our_priority_class_is_left_out() -> None:
+    why = "0/1 nodes are available: 1 Insufficient cpu."
+    source = an_event(f"{why} preemption: not eligible due to preemptionPolicy=Never.")
+    assert shown(source)["message"] == why
+
+
 def test_a_node_is_shown() -> None:
     related = {"kind": "Node", "name": "node-1", "uid": "node-1"}
     assert shown(an_event(related=related))["related"] == {"kind": "Node", "name": "node-1"}

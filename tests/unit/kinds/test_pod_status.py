@@ -142,6 +142,13 @@ def test_neither_the_super_namespace_nor_the_super_pod_is_named() -> None:
     assert found["message"] == f'pod "web/shop" waits; web has no room ({TENANT_UID})'
 
 
+def test_what_the_scheduler_says_of_our_priority_class_is_left_out() -> None:
+    why = "0/1 nodes are available: 1 Insufficient cpu."
+    message = f"{why} preemption: not eligible due to preemptionPolicy=Never."
+    found = up({"conditions": [{"type": "PodScheduled", "status": "False", "message": message}]})
+    assert found["conditions"][0]["message"] == why
+
+
 # The binding says so already.
 
 
