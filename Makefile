@@ -36,7 +36,7 @@ check: $(STAMP) ## Lint, format, types, import layers
 
 test: $(if $(filter 0,$(shell id -u)),real-binaries,binaries) ## All tests but the long faults: unit, integration, e2e, real nodes, chaos
 	@$(BIN)/pytest tests/chaos
-	@$(BIN)/python -m tests.together tests/e2e tests/unit -- tests/e2e_real tests/hostile tests/integration
+	@$(BIN)/python -m tests.together tests/e2e_real tests/e2e tests/hostile tests/integration tests/unit
 
 integration: binaries ## Tests against real etcd and kube-apiservers
 	@$(BIN)/pytest tests/integration

@@ -1,40 +1,37 @@
-"""`python -m tests.together FOLDER… -- FOLDER…`: series of tests at once, each a pytest of its own.
+"""`python -m tests.together FOLDER…`: the tests of each folder in a pytest of its own, two at a time.
 
-Tests of whole systems mostly wait: one series leaves half of two cores idle. Each has its own systems, in
-folders of their own; a line of output is printed when it is whole, behind the number of its series.
+Tests of whole systems mostly wait: one folder leaves half of two cores idle. A system ends with the tests of
+its folder, and who has ended takes the next folder: long ones come first, those of small tests last. A line
+of output is printed when it is whole, behind its folder's name.
 """
 
-import itertools
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from pathlib import Path
 
 from vcluster.local.machine import ENOUGH, INOTIFY
 
-
-def series(arguments: Sequence[str]) -> list[list[str]]:
-    """The arguments of each pytest."""
-    parts = itertools.groupby(arguments, lambda word: word == "--")
-    return [list(words) for separates, words in parts if not separates]
+AT_ONCE = 2
 
 
-def run(number: int, arguments: Sequence[str], codes: dict[int, int]) -> None:
-    """Run one series to its end, and remember how it ended."""
-    command = [sys.executable, "-m", "pytest", *arguments]
+def run(folder: str) -> int:
+    """Run the tests of one folder to their end; pytest's exit code."""
+    command = [sys.executable, "-m", "pytest", folder]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            print(f"{number}: {line}", end="", flush=True)
-    codes[number] = process.returncode
+            print(f"{Path(folder).name}: {line}", end="", flush=True)
+    return process.returncode
 
 
 @contextmanager
 def many_watchers() -> Iterator[None]:
-    """Let there be enough for the systems of all series, if we may; afterwards all is as it was."""
+    """Let there be enough for the systems of all folders, if we may; afterwards all is as it was."""
     try:
         before = INOTIFY.read_text()
         if int(before) < ENOUGH:
@@ -49,25 +46,26 @@ def many_watchers() -> Iterator[None]:
             INOTIFY.write_text(before)
 
 
-def main(arguments: Sequence[str]) -> int:
-    """0 if all series passed; also an interrupt waits until they have cleaned up."""
-    codes: dict[int, int] = {}
-    threads = [
-        threading.Thread(target=run, args=(number, part, codes))
-        for number, part in enumerate(series(arguments), 1)
-    ]
+def run_all(folders: Sequence[str]) -> dict[str, int]:
+    """Pytest's exit code by folder; an interrupt, which all get, ends when they have cleaned up."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        runs: dict[str, Future[int]] = {folder: pool.submit(run, folder) for folder in folders}
+        while not all(one.done() for one in runs.values()):
+            try:
+                wait(runs.values())
+            except KeyboardInterrupt:
+                print("waiting until the tests have cleaned up", flush=True)
+                pool.shutdown(wait=False, cancel_futures=True)
+    return {folder: one.result() for folder, one in runs.items() if not one.cancelled()}
+
+
+def main(folders: Sequence[str]) -> int:
+    """0 if the tests of all folders ran and passed."""
     with many_watchers():
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            while thread.is_alive():
-                try:
-                    thread.join()
-                except KeyboardInterrupt:
-                    print("waiting until the tests have cleaned up", flush=True)
-    for number, code in sorted(codes.items()):
-        print(f"{number}: {'passed' if code == 0 else f'failed ({code})'}", flush=True)
-    return max(codes.values(), default=2)
+        codes = run_all(folders)
+    for folder, code in codes.items():
+        print(f"{folder}: {'passed' if code == 0 else f'failed ({code})'}", flush=True)
+    return 0 if folders and len(codes) == len(folders) and not any(codes.values()) else 1
 
 
 if __name__ == "__main__":
