@@ -8,11 +8,16 @@ from vcluster.local.state import State
 
 def compact(local: LocalSystem) -> None:
     """Forget all history of the datastore but the newest state."""
+    etcdctl(local, "compact", newest_revision(local))
+
+
+def newest_revision(local: LocalSystem) -> str:
+    """That of the last write."""
     status = etcdctl(local, "endpoint", "status", "--write-out=fields")
-    revision = next(
+    revisions = (
         line.split(":")[1] for line in status.splitlines() if line.startswith('"Revision"')
     )
-    etcdctl(local, "compact", revision.strip())
+    return next(revisions).strip()
 
 
 def etcdctl(local: LocalSystem, *args: str) -> str:
