@@ -3,6 +3,7 @@
 They belong to a supervisor of their own, so they outlive the operator.
 """
 
+import os
 import shutil
 import socket
 import threading
@@ -23,6 +24,16 @@ PORTS_FILE = "ports.json"
 NICENESS = 5
 """Where CPU is short, what all tenants share (API server, datastore, syncer) gets three times the share
 of one tenant's program: a tenant that keeps its own API server busy does not slow the others' pods."""
+
+
+def cores() -> int:
+    """On how many cores at once a tenant's program runs Go code: half of those that there are.
+
+    However busy a tenant keeps its own API server, the other half is left to all others. Besides, a pod
+    costs an API server a tenth less CPU on one core than on two (docs/performance.md).
+    """
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, (usable or 1) // 2)
 
 
 class PlacementError(Exception):
@@ -109,7 +120,11 @@ class ProcessProvisioner:
             command=(str(self._binaries / workload.program), *workload.arguments),
             log_file=log_file,
             directory=placement.directory,
-            environment={**workload.environment, "VC_FILES": digest(workload.restarted_by)},
+            environment={
+                **workload.environment,
+                "GOMAXPROCS": str(cores()),
+                "VC_FILES": digest(workload.restarted_by),
+            },
             stop_seconds=workload.stop_seconds,
             niceness=NICENESS,
         )
