@@ -125,6 +125,8 @@ class SuperPod(msgspec.Struct, gc=False):
     """The names of the devices that it asks for; empty: none."""
     named: str
     """A digest of the nodes that it asks for by name instead of by label; empty: none."""
+    handler: str
+    """The handler that the tenant asks for and the provider does not offer; empty: none."""
     reported: int = 0
     """The value of ``status`` that the tenant's pod is known to show."""
 
@@ -236,6 +238,7 @@ def decode_super_pod(raw: bytes) -> tuple[ObjectKey, SuperPod]:
         gang=intern(marks.get(api.GANG_MARK_ANNOTATION, "")),
         devices=intern(marks.get(api.DEVICES_ANNOTATION, "")),
         named=intern(marks.get(api.NODE_LABELS_ANNOTATION, "")),
+        handler=intern(marks.get(api.HANDLER_ANNOTATION, "")),
     )
 
 

@@ -46,7 +46,10 @@ def offers_of(published: Mapping[str, ObjectStore[Entry]]) -> Offers:
     return Offers(
         priority_classes=frozenset(public(PRIORITY_CLASSES)),
         tenant_priority_class=_tenant_priority_class(published[PRIORITY_CLASSES.plural]),
-        runtime_classes=frozenset(public(RUNTIME_CLASSES)),
+        runtime_classes={
+            name: found.get("handler", "") for name, found in public(RUNTIME_CLASSES).items()
+        },
+        not_offered_runtime_class=_not_offered(published[RUNTIME_CLASSES.plural]),
         storage_classes=frozenset(storage),
         default_storage_class=default_class(list(storage.values())),
         ingress_classes=frozenset(ingress),
@@ -54,6 +57,13 @@ def offers_of(published: Mapping[str, ObjectStore[Entry]]) -> Offers:
         snapshot_classes=frozenset(snapshot),
         default_snapshot_class=default_class(list(snapshot.values())),
     )
+
+
+def _not_offered(classes: ObjectStore[Entry]) -> str:
+    """Not one with another handler, which nodes may have (docs/decisions/0018)."""
+    entry = classes.get(ObjectKey("", api.NOT_OFFERED_RUNTIME_CLASS))
+    handler = decode_object(entry.raw).get("handler") if entry is not None else ""
+    return api.NOT_OFFERED_RUNTIME_CLASS if handler == api.NOT_OFFERED_HANDLER else ""
 
 
 def _tenant_priority_class(classes: ObjectStore[Entry]) -> str:

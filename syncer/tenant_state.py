@@ -3,8 +3,8 @@
 from functools import partial
 
 from kube.client import Client
-from kube.objects import Metadata, Object, ObjectKey, decode_head
-from kube.resources import CONFIG_MAPS, NAMESPACES, NODES, PODS
+from kube.objects import Metadata, Object, ObjectKey, decode_head, decode_object
+from kube.resources import CONFIG_MAPS, NAMESPACES, NODES, PODS, RUNTIME_CLASSES
 from syncer.admission.figures import Figures
 from syncer.admission.gangs import Gang
 from syncer.admission.precedence import Precedence
@@ -34,6 +34,8 @@ UNUSED_SECONDS = 5.0
 class TenantState:
     """Stores by kind, and what is known beyond them."""
 
+    quota_told: Figures | None = None
+    """What the tenant's config map says of its quota."""
     _node_labels: NodeLabels | None = None
     """Made when it is asked for; void when a node has changed."""
 
@@ -63,12 +65,12 @@ class TenantState:
         self.nodes_in_use: dict[str, set[ObjectKey]] = {}
         self.choosy: set[ObjectKey] = set()
         """Pods that ask for labels of nodes and are not bound yet."""
+        self.unclassed: set[ObjectKey] = set()
+        """Pods that were refused for their RuntimeClass."""
         self.renewed: set[str] = set()
         """UIDs of super pods that we have asked to delete, so as to make them anew."""
         self.owner_gangs: dict[str, tuple[float, Gang | None]] = {}
         """The gangs of owners by UID, and when they were read (reconcilers/gang_owners.py)."""
-        self.quota_told: Figures | None = None
-        """What the tenant's config map says of its quota."""
         self.reasons: set[str] = set()
         """Why pods of this tenant have waited, for the metrics."""
         self.held: dict[ObjectKey, str] = {}
@@ -143,6 +145,7 @@ class TenantState:
         self.unissued.pop(key, None)
         self.precedence.settled(key)
         self.choosy.discard(key)
+        self.unclassed.discard(key)
         self.super.admission.withdraw(self.request(PODS.plural, key))
 
     def token_found(self, key: ObjectKey, secret: Entry) -> None:
@@ -190,6 +193,11 @@ class TenantState:
     def renews(self, pod: SuperPod) -> bool:
         """The end of this super pod means nothing: nothing of it has run, and another one follows."""
         return pod.uid in self.renewed and not pod.node
+
+    def runtime_handler(self, name: str) -> str | None:
+        """The handler of the tenant's RuntimeClass, whoever made it; None: no such class is known."""
+        entry = self.copies[RUNTIME_CLASSES.plural].get(ObjectKey("", name))
+        return str(decode_object(entry.raw).get("handler", "")) if entry is not None else None
 
     @property
     def node_labels(self) -> NodeLabels:
@@ -275,6 +283,9 @@ class TenantState:
     ) -> None:
         if plural == NODES.plural:
             self._node_changed(before, after)
+        if plural == RUNTIME_CLASSES.plural:
+            for pod in self.unclassed:
+                self.super.down.add(self.request(PODS.plural, pod))
         copy = after or before
         if not own and copy is not None:
             name = copy.source.name or key.name  # in the super cluster

@@ -15,8 +15,12 @@ SUPER_ONLY = ("uid", "resourceVersion")
 VERBATIM = ("apiVersion", "fieldPath", "kind", "name")
 
 
-def to_tenant(super_event: Object, tenant_namespace: str, tenant_uid: str, key: str) -> Object:
+def to_tenant(
+    super_event: Object, tenant_namespace: str, tenant_uid: str, key: str, handler: str = ""
+) -> Object:
     """The Event as the tenant ``key`` sees it, about its object of the UID ``tenant_uid``.
+
+    ``handler``: of its pod's own RuntimeClass, if that one is not offered.
 
     Wherever a text names a super namespace it names the tenant's instead. ``related`` stays only if
     it is an object of the same namespace, or a node: it may be another tenant's.
@@ -29,6 +33,8 @@ def to_tenant(super_event: Object, tenant_namespace: str, tenant_uid: str, key: 
         api.MIRRORED_ROOT_CA_CONFIG_MAP: api.ROOT_CA_CONFIG_MAP,
         api.SAID_OF_TENANT_PRIORITY_CLASS: "",
     }
+    if handler:
+        names[api.NOT_OFFERED_HANDLER] = handler
     names.pop("", None)
     event: Object = {
         field: _renamed(value, names)

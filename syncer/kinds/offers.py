@@ -1,7 +1,7 @@
 """What the provider offers to tenants at this moment: its classes, by name."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from kube.objects import Object
 
@@ -19,7 +19,8 @@ class Offers:
     """The names of the super cluster's classes that tenants may use."""
 
     priority_classes: frozenset[str] = frozenset()
-    runtime_classes: frozenset[str] = frozenset()
+    runtime_classes: Mapping[str, str] = field(default_factory=dict)
+    """Their handlers, by name."""
     storage_classes: frozenset[str] = frozenset()
     default_storage_class: str = ""
     """Of the storage classes the one for claims that name none; empty: there is no such."""
@@ -29,6 +30,8 @@ class Offers:
     default_snapshot_class: str = ""
     tenant_priority_class: str = ""
     """The class of pods that name none of the offered ones; empty: there is no such."""
+    not_offered_runtime_class: str = ""
+    """The class of pods whose handler is not offered, which no node has; empty: there is no such."""
 
 
 def default_class(classes: Sequence[Object]) -> str:

@@ -9,13 +9,13 @@ from typing import Any
 
 from kube.objects import Object
 from kube.resources import PODS
-from syncer.kinds.classes import refuse_class
 from syncer.kinds.mirror import Refused, digest, super_metadata
 from syncer.kinds.offers import Offers
 from syncer.kinds.pod_containers import container
 from syncer.kinds.pod_downward_api import shown_texts
 from syncer.kinds.pod_placement import affinity, without_merged_keys
 from syncer.kinds.pod_volumes import volume
+from syncer.kinds.runtime_class import handler_mark, runtime
 from syncer.kinds.trust_bundles import trust_requests
 from vcluster import api
 from vcluster.api import Tenant
@@ -43,8 +43,11 @@ TENANT_ONLY = (
 NODE_LABELS = frozenset({"topology.kubernetes.io/region", "topology.kubernetes.io/zone"})
 
 
-def to_super(pod: Object, tenant: Tenant, offers: Offers) -> Object:
-    """The super pod for a tenant's pod, with its marks. Raises Refused."""
+def to_super(pod: Object, tenant: Tenant, offers: Offers, handler: str | None = None) -> Object:
+    """The super pod for a tenant's pod, with its marks. Raises Refused.
+
+    ``handler``: of the RuntimeClass that the pod names, in the tenant (``kinds/runtime_class.py``).
+    """
     metadata, spec = pod["metadata"], pod["spec"]
     uid, namespace = metadata["uid"], metadata["namespace"]
     wanted = {name: value for name, value in spec.items() if name not in TENANT_ONLY}
@@ -54,7 +57,8 @@ def to_super(pod: Object, tenant: Tenant, offers: Offers) -> Object:
         class_name = offers.tenant_priority_class
     if class_name:
         wanted["priorityClassName"] = class_name
-    refuse_what_is_not_there(spec, tenant, offers)
+    wanted |= runtime(spec.get("runtimeClassName"), handler, tenant, offers)
+    refuse_resource_claims(spec)
     for kind in ("initContainers", "containers"):
         if kind in spec:
             wanted[kind] = [container(item, tenant) for item in spec[kind]]
@@ -73,7 +77,7 @@ def to_super(pod: Object, tenant: Tenant, offers: Offers) -> Object:
     wanted |= dns(spec, namespace, tenant)
     wanted |= {"serviceAccountName": "default", "automountServiceAccountToken": False}
     marked = pod_metadata(pod, tenant)
-    annotations = marked["annotations"] | pod_marks(pod)
+    annotations = marked["annotations"] | pod_marks(pod) | handler_mark(wanted, handler)
     # Debug containers only come in an update: the digest says that they are not there yet.
     created = pod | {"spec": spec | {"ephemeralContainers": []}}
     annotations[api.DIGEST_ANNOTATION] = mutable_digest(created, tenant)
@@ -122,19 +126,6 @@ def pod_marks(pod: Object) -> dict[str, str]:
         **shown_texts(pod),
         **({api.SCHEDULING_GATES_ANNOTATION: " ".join(gates)} if gates else {}),
     }
-
-
-def refuse_what_is_not_there(spec: Object, tenant: Tenant, offers: Offers) -> None:
-    """Raise Refused for what the pod names and the super cluster has not, or not for the tenant."""
-    if (runtime_class := spec.get("runtimeClassName")) != tenant.runtime_class:
-        refuse_runtime_class(runtime_class, offers)
-    refuse_resource_claims(spec)
-
-
-def refuse_runtime_class(name: str | None, offers: Offers) -> None:
-    """Raise Refused for a runtime class that the provider does not offer."""
-    if name:
-        refuse_class("spec.runtimeClassName", name, offers.runtime_classes)
 
 
 def refuse_resource_claims(spec: Object) -> None:

@@ -30,7 +30,9 @@ def patches(
     is in none of them: whoever has sent them all writes it, so that a kill on the way, or a part that
     is refused, leaves the difference visible. ``labels``: of the nodes, while the pod is not bound.
     """
-    wanted = by_name(to_super(pod, tenant, offers), labels)
+    # Under which runtime it runs was decided when it was made, and never changes.
+    spec = {name: value for name, value in pod["spec"].items() if name != "runtimeClassName"}
+    wanted = by_name(to_super(pod | {"spec": spec}, tenant, offers), labels)
     found: list[PodPatch] = []
     if added := _ephemeral(live, pod, tenant):
         found.append(PodPatch("ephemeralcontainers", {"spec": {"ephemeralContainers": added}}))

@@ -12,11 +12,13 @@ from syncer.kinds.node_labels import asks_of_nodes, by_name
 from syncer.kinds.pod import mutable_digest, to_super
 from syncer.kinds.pod_policy import admitted
 from syncer.kinds.pod_volumes import references
+from syncer.kinds.runtime_class import FIELD as RUNTIME_CLASS
 from syncer.reconcilers import tokens
 from syncer.reconcilers.downward import Waiting, require_namespace
 from syncer.reconcilers.messages import no_longer_refused, refuse, tell
 from syncer.reconcilers.pod_admission import PodAdmission
 from syncer.reconcilers.pod_changes import PodChanges
+from syncer.reconcilers.runtime_classes import class_of, know_class, tell_not_offered
 from syncer.super_state import SuperState
 from syncer.tenant_state import TenantState
 from vcluster import api
@@ -71,20 +73,25 @@ class PodDownward:
         if pod is None:
             return
         await self._forget_predecessor(state, key, source.uid)
+        await know_class(state, pod)
         try:
             wanted = admitted(self._translated(state, key, pod), state.tenant)
             candidate = await self._admission.candidate(state, key, mirror_key, pod, wanted)
         except Refused as refused:
             state.usage.record(key, ())
+            if refused.field == RUNTIME_CLASS:
+                state.unclassed.add(key)  # looked at again when the tenant's classes change, too
             # Looked at again when it, the tenant's policy or what is offered changes.
             await refuse(state, key, pod, refused.reason, str(refused))
             return
+        state.unclassed.discard(key)
         state.usage.record(key, references(pod))
         await self._send(state, key, mirror_key, source, pod, wanted, candidate)
 
     def _translated(self, state: TenantState, key: ObjectKey, pod: Object) -> Object:
         """The super pod that is wanted while the pod is not bound. Raises Refused."""
-        wanted = to_super(pod, state.tenant, self._super.offers)
+        handler = state.runtime_handler(class_of(pod))
+        wanted = to_super(pod, state.tenant, self._super.offers, handler)
         if not asks_of_nodes(pod["spec"]):
             return wanted
         state.choosy.add(key)
@@ -127,8 +134,9 @@ class PodDownward:
         except (Forbidden, Invalid, ServerError) as error:
             await self._not_created(state, key, pod, error)
             raise
-        self._super.pods.put(answer)
+        made = self._super.pods.put(answer)
         await no_longer_refused(state, key, pod)
+        await tell_not_offered(state, key, pod, made.handler if made else "")
         if pod["spec"].get("ephemeralContainers"):
             self._super.down.add(state.request(PODS.plural, key))  # they only come in an update
         else:
@@ -210,6 +218,7 @@ class PodDownward:
             await tokens.provide(self._super, state, pod)  # usually there: no call then
         else:
             tokens.plan(state, pod)
+        await tell_not_offered(state, key, pod, mirror.handler)
         if source.gated:
             await self._changes.readiness(mirror_key, pod)
         try:

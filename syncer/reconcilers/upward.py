@@ -95,7 +95,8 @@ class UpwardReconciler:
         uid = self._involved_uid(state, super_event["involvedObject"], key.namespace)
         if uid is None:
             return  # about something that is not the tenant's: token Secrets, for example
-        wanted = event.to_tenant(super_event, key.namespace, uid, state.tenant.key)
+        handler = self._handler(state, super_event["involvedObject"], key.namespace)
+        wanted = event.to_tenant(super_event, key.namespace, uid, state.tenant.key, handler)
         shown = digest(wanted)
         if state.mirrored_events.get(key) == shown:
             return
@@ -123,6 +124,12 @@ class UpwardReconciler:
             await state.client.patch(EVENTS, key, Patch.MERGE, encode(patch))
         except NotFound:
             await state.client.create(EVENTS, key, encode(wanted))
+
+    def _handler(self, state: TenantState, involved: dict[str, str], namespace: str) -> str:
+        """What the tenant calls the handler that the pod waits for; empty: it waits for none."""
+        key = state.mirror_key(PODS.plural, ObjectKey(namespace, involved.get("name", "")))
+        mirror = self._super.pods.get(key) if involved.get("kind") == "Pod" else None
+        return mirror.handler if mirror is not None else ""
 
     def _involved_uid(
         self, state: TenantState, involved: dict[str, str], namespace: str

@@ -3,7 +3,7 @@
 import json
 from functools import partial
 
-from tests.e2e.local_system import LocalSystem, TenantCluster, wait_for
+from tests.e2e.local_system import LocalSystem, Object, TenantCluster, wait_for
 from tests.e2e.objects import pod
 from tests.hostile.bystander import told
 from vcluster import api
@@ -78,3 +78,37 @@ def test_a_kubelets_own_pod(
     answer = mallory.kubectl("create", "-f", "-", stdin=json.dumps(static), check=False)
     assert "created" not in answer
     assert "kubernetes.io/config.mirror is reserved" in answer
+
+
+def test_a_runtime_that_is_not_offered(
+    local: LocalSystem, alice: TenantCluster, mallory: TenantCluster
+) -> None:
+    """The provider has it for itself. A class of mallory's own names the handler, by any name and mark."""
+    local.super.apply(a_runtime_class("provider-only", "privileged"))
+    forged = a_runtime_class("provider-only", "privileged")
+    forged["metadata"]["labels"] = {api.PUBLIC_LABEL: "true"}
+    disguised = a_runtime_class(api.NOT_OFFERED_RUNTIME_CLASS, "privileged")
+    for number, own in enumerate((a_runtime_class("mine", "privileged"), forged, disguised)):
+        name = f"sneaky-{number}"
+        mallory.apply(own)
+        mallory.apply(pod(name, runtimeClassName=own["metadata"]["name"]))
+        assert "the handler 'privileged'" in told(mallory, name)["message"]
+        below = wait_for(
+            "it is down", partial(local.super.get, "pod", name, mallory.super_namespace())
+        )
+        assert below["spec"]["runtimeClassName"] == api.NOT_OFFERED_RUNTIME_CLASS
+        assert "overhead" not in below["spec"]
+        mallory.kubectl("delete", f"pod/{name}", f"runtimeclass/{own['metadata']['name']}")
+    ours = local.super.get("runtimeclass", api.NOT_OFFERED_RUNTIME_CLASS) or {}
+    assert ours["handler"] == api.NOT_OFFERED_HANDLER
+    local.super.kubectl("delete", "runtimeclass", "provider-only")
+
+
+def a_runtime_class(name: str, handler: str) -> Object:
+    return {
+        "apiVersion": "node.k8s.io/v1",
+        "kind": "RuntimeClass",
+        "metadata": {"name": name},
+        "handler": handler,
+        "overhead": {"podFixed": {"cpu": "1m"}},
+    }

@@ -22,7 +22,7 @@ TENANT = Tenant(
 """No node is in its pool, so that no pod of these tests runs."""
 ABOVE = "pods-above"
 """The namespace that plays the tenant's part."""
-OFFERS = Offers(frozenset({"pods-batch"}), frozenset({"pods-sandbox"}))
+OFFERS = Offers(frozenset({"pods-batch"}), {"pods-sandbox": "runsc"})
 
 
 class Pair:

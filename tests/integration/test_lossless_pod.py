@@ -29,7 +29,7 @@ LOSSLESS = Tenant(
     service_cidr="10.199.7.0/24",
 )
 TENANT_UID = "22222222-2222-2222-2222-222222222222"
-OFFERS = Offers(frozenset({"priority-class-name"}), frozenset({"runtime-class-name"}))
+OFFERS = Offers(frozenset({"priority-class-name"}), {"runtime-class-name": "runsc"})
 
 REFUSED = {"podCertificate"}
 """An identity in the super cluster: not the tenant's to use."""

@@ -9,7 +9,7 @@ from tests.fakes.patches import strategic_patch
 from tests.unit.kinds.builders import ACME, SUPER_UID, metadata
 from vcluster.api import Tenant
 
-OFFERS = Offers(frozenset({"batch"}), frozenset({"gvisor"}))
+OFFERS = Offers(frozenset({"batch"}), {"gvisor": "runsc"})
 NOTHING_OFFERED = Offers()
 
 

@@ -132,6 +132,13 @@ def test_what_the_scheduler_says_of_our_priority_class_is_left_out() -> None:
     assert shown(source)["message"] == why
 
 
+def test_a_runtime_that_is_not_offered_has_the_tenants_name_of_it() -> None:
+    source = an_event('no runtime for "virtualcluster-not-offered" is configured')
+    found = event.to_tenant(source, "web", TENANT_UID, ACME.key, "kata")
+    assert found["message"] == 'no runtime for "kata" is configured'
+    assert found["involvedObject"]["name"] == "shop-0"
+
+
 def test_a_node_is_shown() -> None:
     related = {"kind": "Node", "name": "node-1", "uid": "node-1"}
     assert shown(an_event(related=related))["related"] == {"kind": "Node", "name": "node-1"}
