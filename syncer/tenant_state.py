@@ -8,6 +8,7 @@ from kube.resources import CONFIG_MAPS, NAMESPACES, NODES, PODS, RUNTIME_CLASSES
 from syncer.admission.figures import Figures
 from syncer.admission.gangs import Gang
 from syncer.admission.precedence import Precedence
+from syncer.admission.rejection import Rejection
 from syncer.entries import (
     Entry,
     SuperPod,
@@ -69,6 +70,8 @@ class TenantState:
         """Pods that were refused for their RuntimeClass."""
         self.renewed: set[str] = set()
         """UIDs of super pods that we have asked to delete, so as to make them anew."""
+        self.rejected: dict[ObjectKey, tuple[str, Rejection]] = {}
+        """Of pods whose named node does not take them: the UID, and why, until the pod says so."""
         self.owner_gangs: dict[str, tuple[float, Gang | None]] = {}
         """The gangs of owners by UID, and when they were read (reconcilers/gang_owners.py)."""
         self.reasons: set[str] = set()
@@ -146,6 +149,7 @@ class TenantState:
         self.precedence.settled(key)
         self.choosy.discard(key)
         self.unclassed.discard(key)
+        self.rejected.pop(key, None)
         self.super.admission.withdraw(self.request(PODS.plural, key))
 
     def token_found(self, key: ObjectKey, secret: Entry) -> None:
@@ -198,6 +202,11 @@ class TenantState:
         """The handler of the tenant's RuntimeClass, whoever made it; None: no such class is known."""
         entry = self.copies[RUNTIME_CLASSES.plural].get(ObjectKey("", name))
         return str(decode_object(entry.raw).get("handler", "")) if entry is not None else None
+
+    def rejection_of(self, key: ObjectKey, uid: str) -> Rejection | None:
+        """Why the pod's named node does not take it, if its super pod was removed for that."""
+        rejected_uid, why = self.rejected.get(key, ("", None))
+        return why if rejected_uid == uid else None
 
     @property
     def node_labels(self) -> NodeLabels:

@@ -75,6 +75,17 @@ def suits(node: NodeRoom, where: bytes) -> bool:
             _tolerates(toleration, taint) for toleration in tolerations or ()
         ):
             return False
+    return _is_chosen(node, selector, affinity)
+
+
+def is_chosen(node: Object, spec: Object) -> bool:
+    """A pod's node selector and required node affinity choose the node, whatever else keeps it away."""
+    name, labels = node["metadata"]["name"], node["metadata"].get("labels") or {}
+    affinity = (spec.get("affinity") or {}).get("nodeAffinity")
+    return _is_chosen(NodeRoom(name, labels, (), {}), spec.get("nodeSelector"), affinity)
+
+
+def _is_chosen(node: NodeRoom, selector: Object | None, affinity: Object | None) -> bool:
     if any(node.labels.get(key) != value for key, value in (selector or {}).items()):
         return False
     terms = ((affinity or {}).get("requiredDuringSchedulingIgnoredDuringExecution") or {}).get(

@@ -19,6 +19,7 @@ class SuperPodView(msgspec.Struct, gc=False):
 
 decode = msgspec.json.Decoder(SuperPodView).decode
 _decode_conditions = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
+_decode_whole_conditions = msgspec.json.Decoder(list[dict[str, object]]).decode
 _decode_string = msgspec.json.Decoder(str).decode
 _decode_integer = msgspec.json.Decoder(int).decode
 _SAID_OF_CLASS = api.SAID_OF_TENANT_PRIORITY_CLASS.encode()
@@ -40,6 +41,16 @@ def has_condition(status: Mapping[str, msgspec.Raw], kind: str) -> bool:
     """The status has a condition of this type, true or not."""
     conditions = _decode_conditions(status.get("conditions", msgspec.Raw(b"[]")))
     return any(_decode_string(condition["type"]) == kind for condition in conditions)
+
+
+def unschedulable(status: Mapping[str, msgspec.Raw]) -> str:
+    """What the scheduler says of a pod that it finds no place for; empty: it says no such thing."""
+    conditions = _decode_whole_conditions(status.get("conditions", msgspec.Raw(b"[]")))
+    for condition in conditions:
+        if (condition.get("type"), condition.get("status")) == ("PodScheduled", "False"):
+            said = condition.get("message") if condition.get("reason") == "Unschedulable" else ""
+            return str(said or "")
+    return ""
 
 
 def to_tenant(

@@ -24,13 +24,14 @@ async def tell(
     message: str,
     kind: str = "Warning",
 ) -> None:
-    """Write an Event on the tenant's object. The same message is not repeated.
+    """Write an Event on the tenant's object. The same message about it is not repeated.
 
     Names of super namespaces become the tenant's. A tenant that refuses the Event (its namespace is
     terminating, its quota is full) is not asked again.
     """
     message = _in_tenants_words(state, key, message)
-    if state.told.get((resource.plural, key)) == message:
+    said = f"{uid}: {message}"
+    if state.told.get((resource.plural, key)) == said:
         return
     namespace = key.namespace or "default"
     event = _event(resource, key, uid, kind, reason, message)
@@ -41,7 +42,7 @@ async def tell(
     except ApiError as error:
         if error.status not in (403, 404, 422):
             raise
-    state.told[resource.plural, key] = message
+    state.told[resource.plural, key] = said
     metrics.REFUSED.labels(reason).inc()
 
 

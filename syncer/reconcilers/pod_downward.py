@@ -49,7 +49,7 @@ class PodDownward:
             await self._terminate(state, key, mirror_key, source, mirror)
         elif mirror is not None:
             await self._update(state, key, mirror_key, source, mirror)
-        elif source.scheduled or source.finished:
+        elif source.scheduled or source.finished or state.rejection_of(key, source.uid):
             # It has run: it is never made anew behind its owner's back. The upward side ends it.
             self._super.up.add(state.request(PODS.plural, key))
         else:

@@ -12,6 +12,7 @@ from syncer.entries import SuperPod, TenantPod
 from syncer.kinds import pod_status
 from syncer.kinds.pod_status import SuperPodView
 from syncer.reconcilers import tokens
+from syncer.reconcilers.named_node import NamedNode
 from syncer.reconcilers.preemption import Preemption
 from syncer.reconcilers.published import PublishedReconciler
 from syncer.super_state import SuperState
@@ -30,6 +31,7 @@ class PodUpward:
         self._super = super_state
         self._published = published
         self._preemption = Preemption(super_state)
+        self._named_node = NamedNode(super_state, published)
 
     async def reconcile(self, state: TenantState, key: ObjectKey) -> None:
         """Bring the tenant's pod to what the super pod says."""
@@ -63,6 +65,8 @@ class PodUpward:
         if found is None:
             return
         mirror, view = found
+        if await self._named_node.rejects(state, key, source, mirror, view):
+            return
         if mirror.node and not source.node and not source.deleting:
             await self._bind(state, key, source, mirror.node)
         if source.node and not source.deleting:
@@ -174,6 +178,8 @@ class PodUpward:
         """There is no super pod. Its last state, if we saw it, is written before the end."""
         if source.removed:
             self._super.gone.pop(mirror_key, None)
+            return
+        if await self._named_node.ends(state, key, source):
             return
         last = self._super.gone.get(mirror_key)
         view = pod_status.decode(last.raw) if last else None

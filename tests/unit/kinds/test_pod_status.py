@@ -101,6 +101,27 @@ def test_whether_there_is_a_condition(status: Object, has: bool) -> None:
     assert pod_status.has_condition(view(status).status, "Ready") is has
 
 
+SAID = "0/1 nodes are available: 1 Insufficient cpu."
+NO_PLACE = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": SAID}
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ({"conditions": [READY, NO_PLACE]}, SAID),
+        ({"conditions": [NO_PLACE | {"reason": "SchedulerError"}]}, ""),
+        ({"conditions": [NO_PLACE | {"reason": "SchedulingGated"}]}, ""),
+        ({"conditions": [NO_PLACE | {"status": "True"}]}, ""),
+        ({"conditions": [READY | {"reason": "Unschedulable", "message": SAID}]}, ""),
+        ({"conditions": [{"type": "PodScheduled", "status": "False"}]}, ""),
+        ({"conditions": []}, ""),
+        ({}, ""),
+    ],
+)
+def test_what_the_scheduler_says_of_a_pod_without_a_place(status: Object, said: str) -> None:
+    assert pod_status.unschedulable(view(status).status) == said
+
+
 # Generations: the mirror counts its own.
 
 

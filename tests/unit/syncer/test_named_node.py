@@ -1,0 +1,212 @@
+"""Pods that name their node: they fail as by a kubelet where it cannot take them, else they wait."""
+
+from typing import Any
+
+import pytest
+
+from kube.objects import Object, ObjectKey
+from kube.resources import NODES, PODS
+from tests.fakes.faults import Answer, Cut, Hang
+from tests.fakes.waiting import eventually
+from tests.unit.syncer.test_preemption import a_key, a_worker, leaving, runs, with_room
+from tests.unit.syncer.world import TenantCluster, World
+
+WEB = a_key("web")
+NODE = ObjectKey("", "big")
+PORTS = "0/2 nodes are available: 1 node(s) didn't have free ports for the requested pod ports."
+CPU = "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) didn't satisfy plugin(s) [NodeAffinity]."
+AFFINITY = "0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector."
+TAINT = "0/2 nodes are available: 1 node(s) had untolerated taint(s)."
+
+
+@pytest.fixture
+async def acme(world: World) -> TenantCluster:
+    """A tenant that sees a node with room for 8 CPUs."""
+    world.super.create(NODES, with_room("big"))
+    cluster = await world.add_tenant("acme")
+    await world.start_syncer()
+    await eventually(lambda: cluster.server.get(NODES, NODE), "the node is up")
+    return cluster
+
+
+def says(world: World, acme: TenantCluster, message: str, name: str = "web") -> None:
+    """The scheduler finds no place."""
+    condition = {
+        "type": "PodScheduled",
+        "status": "False",
+        "reason": "Unschedulable",
+        "message": message,
+    }
+    status = {"phase": "Pending", "conditions": [condition]}
+    world.super.patch(PODS, acme.mirror_key(a_key(name)), {"status": status}, "status")
+
+
+async def unplaced(world: World, acme: TenantCluster, message: str, **spec: Any) -> str:
+    """The UID of the super pod of a pod that names its node; the scheduler finds no place for it."""
+    acme.server.create(PODS, a_worker("web", **{"nodeName": "big"} | spec))
+    mirror = await acme.goes_down(PODS, WEB)
+    says(world, acme, message)
+    return str(mirror["metadata"]["uid"])
+
+
+async def waits(world: World, acme: TenantCluster, uid: str) -> None:
+    """It is told that there is no place, and goes on waiting."""
+
+    def told() -> bool:
+        conditions = acme.server.live(PODS, WEB)["status"].get("conditions") or ()
+        return any(item.get("reason") == "Unschedulable" for item in conditions)
+
+    await eventually(told, "the tenant is told")
+    await world.nothing_to_do()
+    mirror = acme.mirror(PODS, WEB)
+    assert mirror is not None
+    assert mirror["metadata"]["uid"] == uid
+
+
+@pytest.mark.parametrize(
+    ("said", "spec", "reason", "message"),
+    [
+        (
+            PORTS,
+            {},
+            "NodePorts",
+            "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports",
+        ),
+        (
+            CPU,
+            {"cpu": "9"},
+            "OutOfcpu",
+            "Node didn't have enough resource: cpu, requested: 9000, capacity: 8000",
+        ),
+        (
+            AFFINITY,
+            {"nodeSelector": {"disk": "ssd"}},
+            "NodeAffinity",
+            "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector",
+        ),
+    ],
+)
+async def test_the_pod_fails_and_its_super_pod_goes(
+    world: World, acme: TenantCluster, said: str, spec: Object, reason: str, message: str
+) -> None:
+    await unplaced(world, acme, said, **spec)
+    status = (await acme.shows(WEB, "Failed"))["status"]
+    assert (status["reason"], status["message"]) == (reason, f"Pod was rejected: {message}")
+    assert "startTime" in status
+    assert not status.get("conditions")
+    event = await acme.told(reason)
+    assert (event["type"], event["message"]) == ("Warning", message)
+    await world.nothing_to_do()
+    assert acme.mirror(PODS, WEB) is None
+    # It stays as it is, over a restart too, until its owner replaces it.
+    await world.kill_syncer()
+    await world.start_syncer()
+    await world.nothing_to_do()
+    assert acme.mirror(PODS, WEB) is None
+    assert acme.server.live(PODS, WEB)["status"] == status
+    acme.server.delete(PODS, WEB)
+    acme.server.create(PODS, a_worker("web", nodeName="big"))
+    await acme.runs(WEB, "big")
+
+
+@pytest.mark.parametrize(
+    ("said", "spec"),
+    [(TAINT, {}), (AFFINITY, {}), ("0/2 nodes are available: 1 Insufficient a.b/c.", {})],
+    ids=["a taint", "the tenant's selector fits", "what no node has"],
+)
+async def test_for_anything_else_it_waits(
+    world: World, acme: TenantCluster, said: str, spec: Object
+) -> None:
+    uid = await unplaced(world, acme, said, **spec)
+    await waits(world, acme, uid)
+    acme.start_pod(WEB, "big")
+    await acme.shows(WEB, "Running")
+
+
+async def test_a_pod_that_names_no_node_waits(world: World, acme: TenantCluster) -> None:
+    uid = await unplaced(world, acme, PORTS, nodeName="")
+    await waits(world, acme, uid)
+
+
+async def test_a_pod_on_a_node_that_there_is_not_waits(world: World, acme: TenantCluster) -> None:
+    invented = with_room("invented", "0")
+    acme.server.create(NODES, invented)
+    uid = await unplaced(world, acme, CPU, nodeName="invented")
+    await waits(world, acme, uid)
+
+
+async def test_a_node_that_is_not_the_tenants_is_none(world: World) -> None:
+    world.super.create(NODES, with_room("big"))
+    acme = await world.add_tenant("acme", {"nodes": {"selector": {"team": "acme"}}})
+    await world.start_syncer()
+    acme.server.create(NODES, with_room("big"))  # of that name one of its own
+    uid = await unplaced(world, acme, AFFINITY, nodeSelector={"disk": "ssd"})
+    await waits(world, acme, uid)
+
+
+async def test_a_pod_that_is_placed_meanwhile_runs(world: World, acme: TenantCluster) -> None:
+    """What the scheduler has said is no longer true when the super pod is about to be removed."""
+    hang = acme.server.script.add("GET", "/nodes/big$", Hang())
+    uid = await unplaced(world, acme, PORTS)
+    await eventually(lambda: hang.hits, "the node is looked at")
+    acme.start_pod(WEB, "big")
+    hang.remove()
+    await acme.shows(WEB, "Running")
+    mirror = acme.mirror(PODS, WEB)
+    assert mirror is not None
+    assert mirror["metadata"]["uid"] == uid
+
+
+@pytest.mark.parametrize("effect", [Cut(done=True), Cut()], ids=["done", "not done"])
+async def test_an_answer_that_is_lost_changes_nothing(
+    world: World, acme: TenantCluster, effect: Cut
+) -> None:
+    world.super.script.add("DELETE", "/pods/web$", effect)
+    await unplaced(world, acme, PORTS)
+    assert (await acme.shows(WEB, "Failed"))["status"]["reason"] == "NodePorts"
+    await eventually(lambda: acme.mirror(PODS, WEB) is None, "the super pod is gone")
+
+
+async def test_a_tenant_that_does_not_take_the_status_gets_no_other_super_pod(
+    world: World, acme: TenantCluster
+) -> None:
+    refused = acme.server.script.add_for_good("PATCH", "/pods/web/status$", Answer(500))
+    await unplaced(world, acme, PORTS)
+    await eventually(lambda: refused.hits, "the super pod is gone, the tenant does not know")
+    acme.server.patch(PODS, WEB, {"metadata": {"labels": {"a": "b"}}})
+    acme.server.create(PODS, a_worker("other"))
+    await acme.goes_down(PODS, a_key("other"))
+    refused.remove()
+    assert (await acme.shows(WEB, "Failed"))["status"]["reason"] == "NodePorts"
+    made = [call for call in world.super.script.log if (call.verb, call.plural) == ("POST", "pods")]
+    assert len([call for call in made if call.json["metadata"]["name"] == "web"]) == 1
+
+
+async def test_a_syncer_that_dies_after_the_super_pod_begins_anew(
+    world: World, acme: TenantCluster
+) -> None:
+    refused = acme.server.script.add_for_good("PATCH", "/pods/web/status$", Answer(500))
+    uid = await unplaced(world, acme, PORTS)
+    await eventually(lambda: refused.hits, "the super pod is gone, the tenant does not know")
+    await world.kill_syncer()
+    refused.remove()
+    await world.start_syncer()
+    mirror = await acme.goes_down(PODS, WEB)
+    assert mirror["metadata"]["uid"] != uid
+    says(world, acme, PORTS)
+    await acme.shows(WEB, "Failed")
+
+
+async def test_its_less_important_neighbours_stay(world: World, acme: TenantCluster) -> None:
+    await runs(acme, "there", "8", priority=0)
+    await unplaced(world, acme, CPU, priority=10)
+    await acme.shows(WEB, "Failed")
+    await world.nothing_to_do()
+    assert not leaving(world)
+
+
+async def test_a_critical_pod_takes_their_room(world: World, acme: TenantCluster) -> None:
+    await runs(acme, "there", "8", priority=0)
+    await unplaced(world, acme, CPU, priority=2_000_000_000)
+    await eventually(lambda: leaving(world) == {"there"}, "room is made, as by a kubelet")
+    assert acme.server.live(PODS, WEB)["status"].get("phase") != "Failed"
