@@ -5,6 +5,7 @@ from http import HTTPStatus
 from node_agent.http1 import Refused, Request, request_head
 from node_agent.pods import SuperPod
 from node_agent.routes import PodRequest, Verb
+from vcluster import hosts_file
 
 PASSED_ON = frozenset(
     {
@@ -20,7 +21,10 @@ PASSED_ON = frozenset(
 
 
 def checked(pod: SuperPod | None, wanted: PodRequest) -> SuperPod:
-    """The super pod if it is the mirror of just the pod that is meant. Raises Refused."""
+    """The super pod if it is the mirror of just the pod that is meant. Raises Refused.
+
+    Of the init container that is ours the tenant knows nothing.
+    """
     if pod is None:
         raise Refused(
             HTTPStatus.NOT_FOUND,
@@ -31,6 +35,12 @@ def checked(pod: SuperPod | None, wanted: PodRequest) -> SuperPod:
             HTTPStatus.NOT_FOUND,
             f"pod {wanted.pod!r} in namespace {wanted.namespace!r} is another one by now: "
             f"its UID is {pod.source_uid}",
+        )
+    if wanted.container == hosts_file.NAME:
+        # In the kubelet's own words.
+        raise Refused(
+            HTTPStatus.NOT_FOUND,
+            f'container "{wanted.container}" not found in pod "{wanted.pod}_{wanted.namespace}"',
         )
     return pod
 

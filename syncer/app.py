@@ -187,7 +187,7 @@ class App:
 
     def _make_controllers(self) -> Iterator[Controller]:
         settings = self._settings
-        pods = PodDownward(self._super)
+        pods = PodDownward(self._super, settings.hosts_image)
         ranges = Ranges.parse(settings.pods, settings.denied, settings.gateway_address)
         isolation = Isolation(self._super, ranges)
         down = DownwardReconciler(self._super, pods.reconcile, isolation)

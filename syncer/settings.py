@@ -37,6 +37,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The ranges (comma separated) of all pods, for the network policies that keep tenants apart."""
     gateway_address: str = ""
     """Where pods reach the tenants' API servers: to its own, a tenant's endpoints may point there."""
+    hosts_image: str = ""
+    """An image with sh, sed and chmod, by which /etc/hosts of pods with a subdomain gets the tenant's name of
+    its namespace; empty: it keeps the super namespace's."""
     namespace: str = "virtualcluster-system"
     """Where the Leases of the syncers are, and the record of who mirrors whom."""
     member: str = ""
@@ -52,6 +55,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 f"{PREFIX}MEMBER is {self.member!r}, but must be a DNS subdomain: lower case letters, "
                 "digits, '-' and '.'"
             )
+            raise ValueError(msg)
+        if re.search(r"\s", self.hosts_image):
+            msg = f"{PREFIX}HOSTS_IMAGE is {self.hosts_image!r}, but must be the name of one image"
             raise ValueError(msg)
         if self.lease_seconds < (least := self.request_timeout + 2):
             msg = (

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from kube.objects import ObjectKey
 from node_agent.pods import SuperPod
 from node_agent.reports.totals import Share
+from vcluster import hosts_file
 
 PIECE = 256
 """So many lines at a time, so that other work has its turn."""
@@ -14,6 +15,8 @@ PIECE = 256
 _NAMESPACE = re.compile(rb'[{,]namespace="([^"\\]*)"')
 _LABEL = re.compile(rb'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"(?:,|$)')
 _SAMPLE = re.compile(rb"([a-zA-Z_:][a-zA-Z0-9_:]*)\{(.*)\} (\S+)(?: (-?[0-9]+))?")
+
+HOSTS = hosts_file.NAME.encode()
 
 ABOUT_THE_SCRAPE = (b"scrape_error ", b"resource_scrape_error ")
 
@@ -64,6 +67,8 @@ def _shown(line: bytes, namespaces: set[bytes], pods: Mapping[ObjectKey, SuperPo
     mirror = pods.get(
         ObjectKey(labels.get(b"namespace", b"").decode(), labels.get(b"pod", b"").decode())
     )
+    if labels.get(b"container") == HOSTS:
+        return None
     if mirror is None or labels.get(b"pod_uid", mirror.uid.encode()) != mirror.uid.encode():
         return None
     labels[b"namespace"] = mirror.source.namespace.encode()

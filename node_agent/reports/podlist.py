@@ -7,7 +7,7 @@ import msgspec
 
 from kube.objects import Object, ObjectKey, decode_head, decode_object, encode
 from node_agent.pods import SuperPod
-from vcluster import api
+from vcluster import api, hosts_file
 
 SUPER_ONLY = ("managedFields", "ownerReferences", "resourceVersion", "selfLink", "generateName")
 
@@ -49,8 +49,11 @@ def tenant_pod(pod: Object, mirror: SuperPod) -> Object:
     for field in ("labels", "annotations"):
         if kept := _without_marks(metadata.pop(field, None) or {}):
             metadata[field] = kept
-    shown = pod | {"metadata": metadata}
-    if "serviceAccountName" in (spec := pod.get("spec") or {}):
+    spec = hosts_file.in_spec(pod.get("spec") or {})
+    shown = pod | {"metadata": metadata, "spec": spec}
+    if "status" in pod:
+        shown["status"] = hosts_file.in_status(pod["status"])
+    if "serviceAccountName" in spec:
         shown["spec"] = spec | {
             name: mirror.service_account
             for name in ("serviceAccountName", "serviceAccount")

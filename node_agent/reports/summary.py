@@ -9,6 +9,7 @@ from typing import Any
 from kube.objects import Object, ObjectKey, decode_object, encode
 from node_agent.pods import SuperPod
 from node_agent.reports.totals import Share
+from vcluster import hosts_file
 
 COUNTERS = {
     "cpu": ("usageCoreNanoSeconds",),
@@ -47,7 +48,10 @@ def _tenant_stats(stats: Object, mirror: SuperPod) -> Object:
             "uid": mirror.source_uid,
         }
     }
-    if volumes := stats.get("volume"):
+    for part in ("containers", "volume"):
+        if items := stats.get(part):
+            shown[part] = [item for item in items if item.get("name") != hosts_file.NAME]
+    if volumes := shown.get("volume"):
         shown["volume"] = [
             volume | {"pvcRef": volume["pvcRef"] | {"namespace": mirror.source.namespace}}
             if "pvcRef" in volume

@@ -10,6 +10,7 @@ from typing import Any
 
 from kube.objects import Object
 from kube.quantities import NANOS, nanos
+from vcluster import hosts_file
 
 Usage = Mapping[str, int]
 """Amounts in nanos by the keys of ResourceQuota (or by resource, where it is said)."""
@@ -27,6 +28,7 @@ def pod_usage(pod: Object, overhead: _Resources | None = None) -> dict[str, int]
     used = {"count/pods": NANOS}
     if (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
         return used
+    pod = pod | {"spec": hosts_file.in_spec(pod["spec"])}  # what is ours is not the tenant's
     own = pod["spec"].get("overhead") if overhead is None else overhead
     requests, limits = requested(pod, own), _limits(pod, own)
     used["pods"] = NANOS

@@ -6,13 +6,23 @@ from typing import Any
 from kube.objects import Object
 from kube.resources import EVENTS
 from syncer.kinds.mirror import body, object_patch, tenant_metadata
-from vcluster import api
+from vcluster import api, hosts_file
 from vcluster.api import super_namespace
 
 PREEMPTED = "Preempted"
 PREEMPTION = re.compile(r"^Preempted by .* (on node \S+)$", re.DOTALL)
+HOSTS_NOT_WRITTEN = (
+    f"the cluster that runs the pod cannot prepare its {hosts_file.PATH}; the pod waits for that, "
+    "and its provider has to see to it"
+)
 SUPER_ONLY = ("uid", "resourceVersion")
 VERBATIM = ("apiVersion", "fieldPath", "kind", "name")
+
+
+def concerns_tenants(super_event: Object) -> bool:
+    """Not what is usual of our init container: that it was made, pulled, started."""
+    ours = super_event["involvedObject"].get("fieldPath") == hosts_file.FIELD_PATH
+    return not ours or super_event.get("type") == "Warning"
 
 
 def to_tenant(
@@ -23,7 +33,8 @@ def to_tenant(
     ``handler``: of its pod's own RuntimeClass, if that one is not offered.
 
     Wherever a text names a super namespace it names the tenant's instead. ``related`` stays only if
-    it is an object of the same namespace, or a node: it may be another tenant's.
+    it is an object of the same namespace, or a node: it may be another tenant's. What fails in our init
+    container is said in other words.
     """
     involved: Object = super_event["involvedObject"]
     names = {
@@ -48,6 +59,11 @@ def to_tenant(
         event["related"] = _reference(related, names)
     if super_event.get("reason") == PREEMPTED and super_event.get("message"):
         event["message"] = _anonymous_preemption(super_event["message"])
+    if event["involvedObject"].get("fieldPath") == hosts_file.FIELD_PATH:
+        del event["involvedObject"]["fieldPath"]
+        event["message"] = HOSTS_NOT_WRITTEN
+    elif hosts_file.NAME in (event.get("message") or ""):
+        event["message"] = hosts_file.unnamed(event["message"])
     metadata = _renamed(tenant_metadata(super_event), names)
     return {
         "apiVersion": EVENTS.api_version,

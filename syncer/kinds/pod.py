@@ -11,7 +11,7 @@ from kube.objects import Object
 from kube.resources import PODS
 from syncer.kinds.mirror import Refused, digest, super_metadata
 from syncer.kinds.offers import Offers
-from syncer.kinds.pod_containers import container
+from syncer.kinds.pod_containers import container, refuse_reserved_names
 from syncer.kinds.pod_downward_api import shown_texts
 from syncer.kinds.pod_placement import affinity, without_merged_keys
 from syncer.kinds.pod_volumes import volume
@@ -59,6 +59,7 @@ def to_super(pod: Object, tenant: Tenant, offers: Offers, handler: str | None = 
         wanted["priorityClassName"] = class_name
     wanted |= runtime(spec.get("runtimeClassName"), handler, tenant, offers)
     refuse_resource_claims(spec)
+    refuse_reserved_names(wanted)
     for kind in ("initContainers", "containers"):
         if kind in spec:
             wanted[kind] = [container(item, tenant) for item in spec[kind]]
@@ -104,8 +105,8 @@ def full_hostname(spec: Object, namespace: str, name: str) -> str:
     """The tenant's full name of a pod that wants it as its hostname; empty if it does not.
 
     The node would make it of the super namespace. One that is too long for a hostname is left to the
-    node, which says so. A pod that only has a subdomain keeps its short hostname: what follows it in
-    ``/etc/hosts`` is the node's affair, and the tenant's DNS knows that name too.
+    node, which says so. A pod that only has a subdomain keeps its short hostname: see pod_hosts.py for
+    what ``/etc/hosts`` says of it.
     """
     subdomain = spec.get("subdomain")
     excluded = spec.get("hostNetwork") or spec.get("hostnameOverride")

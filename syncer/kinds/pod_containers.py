@@ -1,8 +1,9 @@
-"""The containers of a super pod: tenant values in the environment."""
+"""The containers of a super pod: tenant values in the environment, and names that are ours."""
 
 from kube.objects import Object
+from syncer.kinds.mirror import Refused
 from syncer.kinds.pod_downward_api import field_reference
-from vcluster import api
+from vcluster import api, hosts_file
 from vcluster.api import Tenant
 
 
@@ -34,6 +35,16 @@ def kubernetes_environment(tenant: Tenant) -> dict[str, str]:
         "KUBERNETES_PORT_443_TCP_PORT": "443",
         "KUBERNETES_PORT_443_TCP_ADDR": host,
     }
+
+
+def refuse_reserved_names(spec: Object) -> None:
+    """Raise Refused for a container or volume that is called as ours, in pods that have ours or not."""
+    for kind in ("initContainers", "containers", "ephemeralContainers", "volumes"):
+        for item in spec.get(kind) or ():
+            if item.get("name") == hosts_file.NAME:
+                field, taken = f"spec.{kind}[].name", f"{hosts_file.NAME!r} is taken"
+                message = f"{taken} in the cluster that runs the pod: choose another name"
+                raise Refused(field, "ReservedName", message)
 
 
 def config_map_name(name: str | None) -> str | None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from kube.objects import Object
 from syncer.kinds import pod_security
 from syncer.kinds.mirror import Refused
+from syncer.kinds.pod_containers import refuse_reserved_names
 from syncer.kinds.pod_security import containers
 from vcluster.api import Policy, ResourceRule, Tenant
 from vcluster.pod_standards import OWN_VOLUMES
@@ -58,6 +59,7 @@ def refuse_changes(live: Object, change: Object, tenant: Tenant) -> None:
         },
         "ephemeralContainers": spec.get("ephemeralContainers"),
     }
+    refuse_reserved_names(spec)
     for refused in (
         *pod_security.refusals(debugging, {}, policy.pod_security),
         *_images(spec, policy),

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from kube.objects import Metadata, Object
-from vcluster import api
+from vcluster import api, hosts_file
 
 Status = dict[str, msgspec.Raw]
 
@@ -22,6 +22,8 @@ _decode_conditions = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
 _decode_whole_conditions = msgspec.json.Decoder(list[dict[str, object]]).decode
 _decode_string = msgspec.json.Decoder(str).decode
 _decode_integer = msgspec.json.Decoder(int).decode
+_PARTS_WITH_NAMES = (*hosts_file.STATUSES, "conditions")
+_HOSTS = hosts_file.NAME.encode()
 _SAID_OF_CLASS = api.SAID_OF_TENANT_PRIORITY_CLASS.encode()
 
 
@@ -62,9 +64,9 @@ def to_tenant(
     stays the tenant's; generations are the tenant's (the mirror's annotation says which one it shows);
     conditions of declared readiness gates are the tenant's own (``own_conditions``, by type); the super
     namespace's name and the super pod's UID become the tenant's wherever they stand in a message, and
-    what the scheduler says of our PriorityClass is left out.
+    what the scheduler says of our PriorityClass is left out, and so is our init container.
     """
-    status = dict(view.status)
+    status = _without_ours(view.status)
     if qos:
         status["qosClass"] = msgspec.Raw(msgspec.json.encode(qos))
     shown = int(view.metadata.annotations.get(api.GENERATION_ANNOTATION, "0") or 0)
@@ -92,6 +94,17 @@ def to_tenant(
         if hidden and shown_as:
             body = body.replace(hidden.encode(), shown_as.encode())
     return body
+
+
+def _without_ours(status: Mapping[str, msgspec.Raw]) -> Status:
+    """Without the init container that writes ``/etc/hosts``; at the cost of a search for most pods."""
+    parts = {field: bytes(status[field]) for field in _PARTS_WITH_NAMES if field in status}
+    if not any(_HOSTS in part for part in parts.values()):
+        return dict(status)
+    found = {field: msgspec.json.decode(part) for field, part in parts.items()}
+    others = {field: value for field, value in status.items() if field not in found}
+    shown = hosts_file.in_status(found)
+    return others | {field: msgspec.Raw(msgspec.json.encode(part)) for field, part in shown.items()}
 
 
 def _generation(observed: msgspec.Raw, current: int, shown: int) -> msgspec.Raw:

@@ -10,6 +10,7 @@ from syncer.entries import SuperPod, TenantPod
 from syncer.kinds.mirror import Refused
 from syncer.kinds.node_labels import asks_of_nodes, by_name
 from syncer.kinds.pod import mutable_digest, to_super
+from syncer.kinds.pod_hosts import with_own_hosts
 from syncer.kinds.pod_policy import admitted
 from syncer.kinds.pod_volumes import references
 from syncer.kinds.runtime_class import FIELD as RUNTIME_CLASS
@@ -29,8 +30,9 @@ log = structlog.get_logger(__name__)
 class PodDownward:
     """Reconciles one pod; see docs/architecture.md for its life step by step."""
 
-    def __init__(self, super_state: SuperState) -> None:
+    def __init__(self, super_state: SuperState, hosts_image: str) -> None:
         self._super = super_state
+        self._hosts_image = hosts_image
         self._admission = PodAdmission(super_state)
         self._changes = PodChanges(super_state, self._admission)
 
@@ -86,6 +88,7 @@ class PodDownward:
             return
         state.unclassed.discard(key)
         state.usage.record(key, references(pod))
+        wanted = with_own_hosts(wanted, key.namespace, self._hosts_image)
         await self._send(state, key, mirror_key, source, pod, wanted, candidate)
 
     def _translated(self, state: TenantState, key: ObjectKey, pod: Object) -> Object:

@@ -92,6 +92,8 @@ class UpwardReconciler:
             except NotFound:
                 return  # it has expired
         super_event = decode_object(raw)
+        if not event.concerns_tenants(super_event):
+            return
         uid = self._involved_uid(state, super_event["involvedObject"], key.namespace)
         if uid is None:
             return  # about something that is not the tenant's: token Secrets, for example

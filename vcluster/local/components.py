@@ -6,6 +6,7 @@ from pathlib import Path
 
 from vcluster.local.credentials import ETCD_USER
 from vcluster.local.options import Options
+from vcluster.local.real_nodes.images import BUSYBOX
 from vcluster.local.real_nodes.site import Site
 from vcluster.local.state import ADDRESS, State
 from vcluster.supervision import Program
@@ -280,6 +281,7 @@ def _environment(
             "SYNCER_DENIED_CIDRS": "" if kubeconfig else ",".join(_denied(site)),
             "SYNCER_POD_CIDRS": "" if kubeconfig else ",".join(_pods(site)),
             "SYNCER_GATEWAY_ADDRESS": gateway,
+            "SYNCER_HOSTS_IMAGE": BUSYBOX if site else "",
         }
     if name == EGRESS_PROXY:
         return import_path | _egress_proxy(state, kubeconfig)
