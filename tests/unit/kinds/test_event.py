@@ -9,7 +9,7 @@ import pytest
 from kube.objects import Object
 from syncer.kinds import event
 from tests.unit.kinds.builders import ACME, SUPER_UID, TENANT_UID, metadata
-from vcluster import api
+from vcluster import api, hosts_file
 
 BELOW = "acme-1f3a9c2e-web"
 OTHER = "globex-deadbeef-secret-project"
@@ -137,6 +137,37 @@ def test_a_runtime_that_is_not_offered_has_the_tenants_name_of_it() -> None:
     found = event.to_tenant(source, "web", TENANT_UID, ACME.key, "kata")
     assert found["message"] == 'no runtime for "kata" is configured'
     assert found["involvedObject"]["name"] == "shop-0"
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "concerns"),
+    [
+        (hosts_file.FIELD_PATH, "Normal", False),
+        (hosts_file.FIELD_PATH, "Warning", True),
+        ("spec.initContainers{first}", "Normal", True),
+        ("", "Normal", True),
+    ],
+)
+def test_what_is_usual_of_our_init_container_stays_below(
+    path: str, kind: str, concerns: bool
+) -> None:
+    source = an_event(type=kind)
+    source["involvedObject"]["fieldPath"] = path
+    assert event.concerns_tenants(source) is concerns
+
+
+def test_what_fails_in_it_is_said_in_other_words() -> None:
+    source = an_event('Failed to pull image "ours"', type="Warning", reason="Failed")
+    source["involvedObject"]["fieldPath"] = hosts_file.FIELD_PATH
+    found = shown(source)
+    assert found["message"] == event.HOSTS_NOT_WRITTEN
+    assert found["reason"] == "Failed"
+    assert "fieldPath" not in found["involvedObject"]
+
+
+def test_messages_do_not_name_its_volume() -> None:
+    source = an_event(f"unmounted volumes=[data], unattached volumes=[data {hosts_file.NAME}]")
+    assert shown(source)["message"] == "unmounted volumes=[data], unattached volumes=[data]"
 
 
 def test_a_node_is_shown() -> None:

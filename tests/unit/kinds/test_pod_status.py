@@ -10,7 +10,7 @@ from kube.objects import Object
 from syncer.kinds import pod_status
 from tests.unit.kinds.builders import SUPER_UID, TENANT_UID
 from tests.unit.kinds.test_pod import unknown
-from vcluster import api
+from vcluster import api, hosts_file
 
 READY = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
 GATE = {"type": "example.com/warm", "status": "True", "reason": "Warmed"}
@@ -168,6 +168,37 @@ def test_what_the_scheduler_says_of_our_priority_class_is_left_out() -> None:
     message = f"{why} preemption: not eligible due to preemptionPolicy=Never."
     found = up({"conditions": [{"type": "PodScheduled", "status": "False", "message": message}]})
     assert found["conditions"][0]["message"] == why
+
+
+def test_the_init_container_that_is_ours_is_not_shown() -> None:
+    """tests/unit/test_hosts_file.py has the cases; here, that it concerns all parts of a status."""
+    waiting = {"waiting": {"reason": "PodInitializing"}}
+    mounts = [{"name": hosts_file.NAME, "mountPath": "/etc/hosts"}]
+    message = f"containers with incomplete status: [{hosts_file.NAME}]"
+    initialized = {"type": "Initialized", "status": "False", "message": message}
+    found = up(
+        {
+            "phase": "Pending",
+            "novel": {"kept": 1.5},
+            "initContainerStatuses": [{"name": hosts_file.NAME, "state": waiting}],
+            "containerStatuses": [{"name": "main", "state": waiting, "volumeMounts": mounts}],
+            "conditions": [initialized | {"observedGeneration": 1}, READY],
+        },
+        own={GATE["type"]: GATE},
+    )
+    assert found == {
+        "phase": "Pending",
+        "novel": {"kept": 1.5},
+        "qosClass": "Burstable",
+        "containerStatuses": [
+            {"name": "main", "state": {"waiting": {"reason": "ContainerCreating"}}}
+        ],
+        "conditions": [
+            {"type": "Initialized", "status": "True", "observedGeneration": 1},
+            READY,
+            GATE,
+        ],
+    }
 
 
 # The binding says so already.

@@ -51,6 +51,7 @@ def test_with_an_existing_cluster_only_the_datastore_and_ours_run() -> None:
         variable = f"{name.upper().replace('-', '_')}_SUPER_KUBECONFIG"
         assert found[name].environment[variable] == "/home/me/config"
     assert found["syncer"].environment["SYNCER_SUPER_KUBECONFIG"] == "/home/me/config"
+    assert not found["syncer"].environment["SYNCER_HOSTS_IMAGE"]
 
 
 def test_nothing_listens_beyond_loopback() -> None:

@@ -9,7 +9,7 @@ from node_agent.reports import exposition, podlist, summary
 from node_agent.reports.totals import Share
 from tests.unit.node_agent.tenants import TenantUnderTest
 from tests.unit.node_agent.world import World
-from vcluster import api
+from vcluster import api, hosts_file
 
 SUPER_UID, UID = "5aa5-super", "1bb1-tenant"
 MINE = SuperPod(
@@ -61,6 +61,36 @@ def test_the_list_holds_the_tenants_pods_as_the_tenant_knows_them() -> None:
 def test_a_pod_of_another_uid_is_another_pod() -> None:
     assert listed(a_pod(uid="other")) == []
     assert json.loads(b"".join(podlist.filtered(b'{"items":null}', PODS)))["items"] == []
+
+
+OURS = {"name": hosts_file.NAME}
+
+
+def test_the_list_shows_nothing_of_our_init_container() -> None:
+    mount = OURS | {"mountPath": "/etc/hosts"}
+    pod = a_pod(initContainers=[OURS], containers=[{"name": "main", "volumeMounts": [mount]}])
+    pod["spec"]["volumes"] = [{"name": "data"}, OURS]
+    pod["status"]["initContainerStatuses"] = [OURS | {"ready": True}]
+    [shown] = listed(pod)
+    assert hosts_file.NAME not in str(shown)
+    assert shown["spec"]["containers"] == [{"name": "main"}]
+    assert shown["spec"]["volumes"] == [{"name": "data"}]
+
+
+def test_statistics_and_metrics_show_nothing_of_it() -> None:
+    stats = some_stats(MINE.key.namespace, SUPER_UID, 3, 4)
+    stats["containers"] = [{"name": "main"}, OURS]
+    stats["volume"].append(OURS | {"usedBytes": 4096})
+    body = encode({"node": {"nodeName": "node-1"}, "pods": [stats]})
+    [pod] = decode_object(summary.filtered(body, PODS, Share()))["pods"]
+    assert pod["containers"] == [{"name": "main"}]
+    assert [volume["name"] for volume in pod["volume"]] == ["data"]
+    lines = [
+        b'x{container="%s",namespace="team-a-1-default",pod="web"} 1' % name.encode()
+        for name in ("main", hosts_file.NAME)
+    ]
+    text = b"".join(exposition.filtered(b"\n".join(lines), PODS)).decode()
+    assert text == 'x{container="main",namespace="default",pod="web"} 1\n'
 
 
 def some_stats(namespace: str, uid: str, cores: int, memory: int) -> dict[str, Any]:

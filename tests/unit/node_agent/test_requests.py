@@ -5,6 +5,7 @@ from structlog.testing import capture_logs
 
 from tests.unit.node_agent.test_security import LOGS, NEXT, SECRET, assert_refused_once, request
 from tests.unit.node_agent.world import UPGRADE, World
+from vcluster import hosts_file
 
 
 @pytest.mark.parametrize(
@@ -26,6 +27,8 @@ from tests.unit.node_agent.world import UPGRADE, World
         ("/containerLogs/team-b-2222-default/web/web", 404),
         ("/containerLogs/team-a-11111111-default/web/web", 404),
         ("/containerLogs/kube-system/web/web", 404),
+        (f"/containerLogs/default/web/{hosts_file.NAME}", 404),
+        (f"/run/default/web/{hosts_file.NAME}", 404),
         ("/run/team-b-2222-default/web/web", 404),
         ("/exec/default/web/other-uid/web", 405),
         ("/logs/", 403),

@@ -10,6 +10,7 @@ from vcluster.assets import templates_directory
 from vcluster.local.components import programs, wanted
 from vcluster.local.options import Options
 from vcluster.local.real_nodes.components import agents, daemons, holders
+from vcluster.local.real_nodes.images import BUSYBOX
 from vcluster.local.real_nodes.site import Site
 from vcluster.local.state import PORT_NAMES, State
 
@@ -103,5 +104,6 @@ def test_with_real_nodes_the_services_know_the_gateway() -> None:
     }
     assert found["operator"]["OPERATOR_GATEWAY_ADDRESS"] == "10.208.128.1"
     assert found["syncer"]["SYNCER_GATEWAY_ADDRESS"] == "10.208.128.1"
+    assert found["syncer"]["SYNCER_HOSTS_IMAGE"] == BUSYBOX, "an image that every real node has"
     denied = found["syncer"]["SYNCER_DENIED_CIDRS"].split(",")
     assert {"10.208.128.0/24", "10.208.129.0/30"} <= set(denied)
