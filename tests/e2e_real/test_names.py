@@ -78,6 +78,7 @@ def test_members_of_a_stateful_set_find_each_other(named: TenantCluster) -> None
 
 def test_what_hostname_says_is_a_name_that_is_found(named: TenantCluster) -> None:
     own = _in_ring(named, "hostname -f").strip()
+    assert own == "ring-0.ring.default.svc.cluster.local"
     found = named.get("pod", "ring-0")
     assert found is not None
     wait_for("it is found", partial(_finds, named, own, found["status"]["podIP"]))
