@@ -22,7 +22,7 @@ NOBODY = {"runAsNonRoot": True, "runAsUser": 12345, "seccompProfile": {"type": "
 
 
 def in_nowhere(name: str, main: Object | None = None, **spec: Any) -> Object:
-    given = {"terminationGracePeriodSeconds": 0, "subdomain": "nowhere"}
+    given: dict[str, Any] = {"terminationGracePeriodSeconds": 0, "subdomain": "nowhere"}
     wanted = container_pod(name, SLEEP, **(given | spec))
     wanted["spec"]["containers"][0] |= main or {}
     return wanted

@@ -13,10 +13,11 @@ from syncer.kinds import pod_status
 from syncer.kinds.offers import Offers
 from syncer.kinds.pod import to_super
 from syncer.kinds.pod_containers import kubernetes_environment
+from syncer.kinds.pod_hosts import with_own_hosts
 from tests.integration.documents import schemas
 from tests.integration.super_cluster import SuperCluster
 from tests.openapi import OMIT, leaves
-from vcluster import api
+from vcluster import api, hosts_file
 from vcluster.api import Tenant
 
 pytestmark = pytest.mark.integration
@@ -141,6 +142,15 @@ def test_what_is_listed_is_still_true(sent: Object, arrived: Object) -> None:
         assert not any(_is_in(field, path) for field in after), f"it does go down: {path}"
 
 
+def test_our_init_container_leaves_every_field_alone(sent: Object) -> None:
+    other = {"hostnameOverride", "setHostnameAsFQDN"}  # with these there is none
+    spec = {field: value for field, value in sent.items() if field not in other}
+    wanted = to_super(a_pod(spec), LOSSLESS, OFFERS)
+    found = with_own_hosts(wanted, "web", "example.com/busybox:1")["spec"]
+    assert hosts_file.NAME in str(found)
+    assert hosts_file.in_spec(found) == wanted["spec"]
+
+
 def test_each_container_gets_the_address_of_its_own_api_server(arrived: Object) -> None:
     for kind in ("initContainers", "containers"):
         for container in arrived[kind]:
@@ -201,7 +211,9 @@ def test_every_field_of_the_status_goes_up_or_is_listed(super_cluster: SuperClus
         "generation": 9,
         "annotations": {api.GENERATION_ANNOTATION: "4"},
     }
-    pod = {"metadata": metadata, "spec": {}, "status": status}
+    ours = {"name": hosts_file.NAME, "ready": True}
+    below = status | {"initContainerStatuses": [ours, *status["initContainerStatuses"]]}
+    pod = {"metadata": metadata, "spec": {}, "status": below}
     view = pod_status.decode(msgspec.json.encode(pod))
     body = pod_status.to_tenant(view, qos="Burstable", namespace="web", own_conditions={})
     shown = dict(leaves(msgspec.json.decode(body)))
