@@ -182,6 +182,7 @@ def test_the_script_corrects_the_name_and_nothing_else(
     source, target = tmp_path / "hosts", tmp_path / "copy"
     target.mkdir()
     (target / "hosts").write_text("of a life before\n" * 99)
+    (target / "hosts").chmod(0o600)
     before = KUBELETS.format(domain=domain)
     source.write_text(before)
     _, flag, script, *arguments = ours(in_ring())["command"]
