@@ -26,6 +26,9 @@ from vcluster import api
 
 log = structlog.get_logger(__name__)
 
+MINIMUM_GRACE_SECONDS = 1
+"""What every kubelet gives a pod at the least."""
+
 
 class PodDownward:
     """Reconciles one pod; see docs/architecture.md for its life step by step."""
@@ -268,8 +271,12 @@ class PodDownward:
         state.newest.pop(key, None)
         if mirror is None:
             self._super.up.add(state.request(PODS.plural, key))
-        elif not mirror.deleting or (mirror.grace or 0) > (source.grace or 0):
-            await self._delete(mirror_key, mirror, source.grace)
+            return
+        # A pod that a finalizer holds may have no time left, and is still there. A kubelet gives it a
+        # second (at the least, as pkg/kubelet does) and says how it ended; without one nobody would.
+        grace = max(MINIMUM_GRACE_SECONDS, source.grace or 0)
+        if not mirror.deleting or (mirror.grace or 0) > grace:
+            await self._delete(mirror_key, mirror, grace)
 
     async def _replaced(
         self, state: TenantState, key: ObjectKey, mirror_key: ObjectKey, mirror: SuperPod

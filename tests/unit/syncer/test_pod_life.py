@@ -121,6 +121,31 @@ async def test_the_last_status_is_up_before_the_pod_is_removed(
     assert last.after["status"]["containerStatuses"] == ended["containerStatuses"]
 
 
+async def test_a_pod_that_a_finalizer_holds_says_how_it_ended(
+    world: World, acme: TenantCluster
+) -> None:
+    acme.server.create(PODS, with_metadata(a_pod(), finalizers=["example.com/hold"]))
+    await acme.runs(WEB)
+    acme.server.delete(PODS, WEB, grace=0)
+    await eventually(
+        lambda: (
+            world.super.live(PODS, acme.mirror_key(WEB))["metadata"].get(
+                "deletionGracePeriodSeconds"
+            )
+            == 1
+        ),
+        "the kubelet has the second that it takes at the least",
+    )
+    ended = {"phase": "Failed", "containerStatuses": [{"name": "main", "exitCode": 1}]}
+    world.super.patch(PODS, acme.mirror_key(WEB), {"status": ended}, "status")
+    world.super.delete(PODS, acme.mirror_key(WEB), grace=0)
+    await eventually(
+        lambda: acme.server.live(PODS, WEB)["status"]["phase"] == "Failed", "its end is told"
+    )
+    acme.server.patch(PODS, WEB, {"metadata": {"finalizers": None}})
+    await acme.gone_everywhere(PODS, WEB)
+
+
 async def test_a_pod_deleted_before_it_had_a_node_goes_at_once(acme: TenantCluster) -> None:
     acme.server.create(PODS, a_pod())
     await acme.goes_down(PODS, WEB)
