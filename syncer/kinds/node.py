@@ -53,6 +53,12 @@ def node_digest(node: Object) -> str:
     return digest(_shown(node))
 
 
+def is_silent(node: Object) -> bool:
+    """Nobody has heard of its kubelet for a while: so the super cluster's node controller says."""
+    conditions = (node.get("status") or {}).get("conditions") or ()
+    return any(one["type"] == "Ready" and one["status"] == "Unknown" for one in conditions)
+
+
 def _shown(node: Object) -> Object:
     bare = node["metadata"] | {"annotations": {}}
     shown: Object = {

@@ -4,10 +4,11 @@ import structlog
 
 from kube.errors import AlreadyExists, ApiError, Conflict, Forbidden, Invalid, NotFound, ServerError
 from kube.objects import Object, ObjectKey, decode_object, encode
-from kube.resources import PODS
+from kube.resources import NODES, PODS
 from syncer.admission.candidates import Candidate
 from syncer.entries import SuperPod, TenantPod
 from syncer.kinds.mirror import Refused
+from syncer.kinds.node import is_silent
 from syncer.kinds.node_labels import asks_of_nodes, by_name
 from syncer.kinds.pod import mutable_digest, to_super
 from syncer.kinds.pod_hosts import with_own_hosts
@@ -285,7 +286,7 @@ class PodDownward:
         seen = state.deleted.get(state.request(PODS.plural, key)) == mirror.source_uid
         if seen or not await self._still_there(state, key, mirror):
             # Its DELETED event brings us back, to create the new one.
-            await self._delete(mirror_key, mirror, None)
+            await self._delete_given_up(mirror_key, mirror)
 
     async def _source_gone(
         self, state: TenantState, key: ObjectKey, mirror_key: ObjectKey, mirror: SuperPod | None
@@ -303,13 +304,21 @@ class PodDownward:
                 self._super.gone.pop(mirror_key, None)
                 state.forget_pod(key)
             return
-        if mirror.deleting:
-            return
         if uid != mirror.source_uid and await self._still_there(state, key, mirror):
             return
-        # It was forced away, or never ran: the kubelet still gives it the time that its spec says.
         state.deleted[request] = mirror.source_uid
-        await self._delete(mirror_key, mirror, None)
+        await self._delete_given_up(mirror_key, mirror)
+
+    async def _delete_given_up(self, mirror_key: ObjectKey, mirror: SuperPod) -> None:
+        """The tenant's pod was forced away, or never ran.
+
+        The kubelet still gives it the time that its spec says. If the node does not answer nobody would
+        ever confirm its end; then its name becomes free at once, as it does in a cluster of one's own.
+        """
+        node = self._super.published[NODES.plural].get(ObjectKey("", mirror.node))
+        silent = node is not None and is_silent(decode_object(node.raw))
+        if silent or not mirror.deleting:
+            await self._delete(mirror_key, mirror, 0 if silent else None)
 
     async def _has_come(self, mirror_key: ObjectKey) -> bool:
         """The answer to its creation was lost: the super pod is there nevertheless."""

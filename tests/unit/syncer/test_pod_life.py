@@ -12,6 +12,7 @@ from tests.unit.syncer.world import TenantCluster, World
 from vcluster import api
 
 WEB = ObjectKey("default", "web")
+NODE = ObjectKey("", "node-1")
 
 
 async def test_a_pod_goes_down_into_a_namespace_of_its_tenant_under_its_own_name(
@@ -144,6 +145,53 @@ async def test_a_pod_that_a_finalizer_holds_says_how_it_ended(
     )
     acme.server.patch(PODS, WEB, {"metadata": {"finalizers": None}})
     await acme.gone_everywhere(PODS, WEB)
+
+
+@pytest.mark.parametrize("ending", [True, False], ids=["is ending", "runs as far as one knows"])
+@pytest.mark.parametrize("another", [True, False], ids=["replaced", "not replaced"])
+async def test_a_pod_forced_away_from_a_silent_node_frees_its_name(
+    world: World, acme: TenantCluster, ending: bool, another: bool
+) -> None:
+    """No kubelet is there to confirm an end; the tenant has said that it waits for none."""
+    acme.server.create(PODS, a_pod())
+    await acme.runs(WEB)
+    ready = {"type": "Ready", "status": "Unknown"}
+    world.super.patch(NODES, NODE, {"status": {"conditions": [ready]}}, "status")
+    if ending:
+        acme.server.delete(PODS, WEB, grace=30)
+        await eventually(
+            lambda: "deletionTimestamp" in world.super.live(PODS, acme.mirror_key(WEB))["metadata"],
+            "its end is asked for below",
+        )
+    acme.server.delete(PODS, WEB, grace=0)
+    if not another:
+        await acme.gone_everywhere(PODS, WEB)
+        return
+    uid = acme.server.create(PODS, a_pod())["metadata"]["uid"]
+    await eventually(
+        lambda: (
+            (found := world.super.get(PODS, acme.mirror_key(WEB))) is not None
+            and found["metadata"]["annotations"][api.UID_ANNOTATION] == uid
+        ),
+        "the new one is down",
+    )
+
+
+async def test_a_pod_forced_away_from_a_node_that_answers_has_its_time(
+    world: World, acme: TenantCluster
+) -> None:
+    acme.server.create(PODS, a_pod(terminationGracePeriodSeconds=17))
+    await acme.runs(WEB)
+    acme.server.delete(PODS, WEB, grace=0)
+    await eventually(
+        lambda: (
+            world.super.live(PODS, acme.mirror_key(WEB))["metadata"].get(
+                "deletionGracePeriodSeconds"
+            )
+            == 17
+        ),
+        "the kubelet has the time that the pod's spec says",
+    )
 
 
 async def test_a_pod_deleted_before_it_had_a_node_goes_at_once(acme: TenantCluster) -> None:

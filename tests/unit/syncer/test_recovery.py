@@ -131,6 +131,8 @@ async def test_law_5_a_status_that_was_first_seen_by_a_retried_creation_goes_up(
     world: World, acme: TenantCluster
 ) -> None:
     """The watch is away meanwhile, and later tells of nothing that is known already."""
+    acme.server.create(PODS, a_pod("before"))
+    await acme.goes_down(PODS, ObjectKey("default", "before"))  # all that pods need is there
     await world.super.stop()
     blind = world.super.script.add_for_good("WATCH", "^/api/v1/pods$", Answer(500))
     world.super.script.add("POST", "/pods$", Cut(done=True))
