@@ -168,8 +168,10 @@ def _check_gates(name: str, before: Object, after: Object) -> None:
     if any(gate not in gates for gate in new_gates):
         message = "Forbidden: only deletion is allowed, but found new scheduling gate"
         raise invalid("Pod", name, "spec.schedulingGates", message)
-    kept = after.get("tolerations") or ()
-    if any(toleration not in kept for toleration in before.get("tolerations") or ()):
+    kept = [item | {"tolerationSeconds": None} for item in after.get("tolerations") or ()]
+    if any(
+        item | {"tolerationSeconds": None} not in kept for item in before.get("tolerations") or ()
+    ):
         message = "Forbidden: existing toleration can not be modified except its tolerationSeconds"
         raise invalid("Pod", name, "spec.tolerations", message)
 
