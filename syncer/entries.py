@@ -124,7 +124,7 @@ class SuperPod(msgspec.Struct, gc=False):
     devices: str
     """The names of the devices that it asks for; empty: none."""
     named: str
-    """A digest of the nodes that it asks for by name instead of by label; empty: none."""
+    """A digest of the nodes that it names because of what the tenant says of them; empty: none."""
     handler: str
     """The handler that the tenant asks for and the provider does not offer; empty: none."""
     reported: int = 0
@@ -237,7 +237,7 @@ def decode_super_pod(raw: bytes) -> tuple[ObjectKey, SuperPod]:
         grace=metadata.deletion_grace_period_seconds,
         gang=intern(marks.get(api.GANG_MARK_ANNOTATION, "")),
         devices=intern(marks.get(api.DEVICES_ANNOTATION, "")),
-        named=intern(marks.get(api.NODE_LABELS_ANNOTATION, "")),
+        named=intern(marks.get(api.VIRTUAL_NODES_ANNOTATION, "")),
         handler=intern(marks.get(api.HANDLER_ANNOTATION, "")),
     )
 

@@ -3,7 +3,7 @@
 from functools import partial
 
 from kube.client import Client
-from kube.objects import Metadata, Object, ObjectKey, decode_head, decode_object
+from kube.objects import Object, ObjectKey, decode_object
 from kube.resources import CONFIG_MAPS, NAMESPACES, NODES, PODS, RUNTIME_CLASSES
 from syncer.admission.figures import Figures
 from syncer.admission.gangs import Gang
@@ -18,9 +18,9 @@ from syncer.entries import (
     renewal_time,
 )
 from syncer.kinds.mirror import DownwardKind, UpwardKind, digest
-from syncer.kinds.node_labels import NodeLabels, node_labels, own_labels
 from syncer.kinds.pod_volumes import token_secret_name
 from syncer.kinds.trust_bundles import trust_secret_name
+from syncer.own_nodes import OwnNodes
 from syncer.runtime.store import ObjectStore
 from syncer.runtime.workqueue import Request
 from syncer.super_state import MASS_KINDS, SuperState
@@ -37,8 +37,6 @@ class TenantState:
 
     quota_told: Figures | None = None
     """What the tenant's config map says of its quota."""
-    _node_labels: NodeLabels | None = None
-    """Made when it is asked for; void when a node has changed."""
 
     def __init__(self, tenant: Tenant, client: Client, super_state: SuperState) -> None:
         self.tenant = tenant
@@ -64,8 +62,9 @@ class TenantState:
         self.renewals: dict[ObjectKey, float] = {}
         """When the tokens in a super Secret are due for renewal, in epoch seconds."""
         self.nodes_in_use: dict[str, set[ObjectKey]] = {}
+        self.own_nodes = OwnNodes(tenant, self.copies[NODES.plural].values)
         self.choosy: set[ObjectKey] = set()
-        """Pods that ask for labels of nodes and are not bound yet."""
+        """Pods that are not bound yet, and whose place depends on what the tenant says of its nodes."""
         self.unclassed: set[ObjectKey] = set()
         """Pods that were refused for their RuntimeClass."""
         self.renewed: set[str] = set()
@@ -150,6 +149,7 @@ class TenantState:
         self.choosy.discard(key)
         self.unclassed.discard(key)
         self.rejected.pop(key, None)
+        self.own_nodes.leaving.pop(key, None)
         self.super.admission.withdraw(self.request(PODS.plural, key))
 
     def token_found(self, key: ObjectKey, secret: Entry) -> None:
@@ -208,23 +208,18 @@ class TenantState:
         rejected_uid, why = self.rejected.get(key, ("", None))
         return why if rejected_uid == uid else None
 
-    @property
-    def node_labels(self) -> NodeLabels:
-        """The labels of the nodes as the tenant sees them."""
-        if self._node_labels is None:
-            nodes = self.copies[NODES.plural].values()
-            self._node_labels = node_labels(map(_metadata, nodes), self.tenant)
-        return self._node_labels
-
-    def _node_changed(self, before: Entry | None, after: Entry | None) -> None:
-        """Pods that wait for a node may have to ask for others, or for this one."""
-        had, has = _metadata(before), _metadata(after)
-        if had.labels == has.labels and had.annotations == has.annotations:
-            return
-        known, self._node_labels = self._node_labels, None
-        if (known and known.own) or own_labels(had) != own_labels(has):
+    def heed_nodes(self) -> None:
+        """Ask for a look at the pods that news of nodes concern: some wait, some may have to leave."""
+        news = self.own_nodes.news()
+        if news.taints:
+            self.choosy.update(key for key, pod in self.pods.items() if not pod.node)
+        if news.taints or news.labels:
             for key in self.choosy:
                 self.super.down.add(self.request(PODS.plural, key))
+        if news.evicting:
+            for key, pod in self.pods.items():
+                if pod.node in news.evicting:
+                    self.super.up.add(self.request(PODS.plural, key))
 
     def _pod_changed(
         self,
@@ -251,8 +246,7 @@ class TenantState:
         if before and before.node and before.node != after.node:
             self.leave_node(before.node, key)  # another pod of the same name
         if after.node:
-            self.use_node(after.node, key)
-            self.choosy.discard(key)
+            self._placed(key, after.node)
         if before and before.uid == after.uid:
             after.synced, after.removed = before.synced, before.removed
             seen = before.mutable, before.deleting, before.grace
@@ -262,6 +256,12 @@ class TenantState:
                 return  # this is what we have asked for ourselves; nothing is left below
         self.newest[key] = raw
         down.add(request)
+
+    def _placed(self, key: ObjectKey, node: str) -> None:
+        self.use_node(node, key)
+        self.choosy.discard(key)
+        if self.own_nodes.evicting(node):
+            self.super.up.add(self.request(PODS.plural, key))
 
     def _source_changed(
         self,
@@ -290,16 +290,11 @@ class TenantState:
         raw: bytes,
         own: bool,
     ) -> None:
-        if plural == NODES.plural:
-            self._node_changed(before, after)
+        said = plural == NODES.plural and self.own_nodes.changed(key.name, before, after)
         if plural == RUNTIME_CLASSES.plural:
             for pod in self.unclassed:
                 self.super.down.add(self.request(PODS.plural, pod))
         copy = after or before
-        if not own and copy is not None:
+        if (said or not own) and copy is not None:
             name = copy.source.name or key.name  # in the super cluster
             self.super.up.add(self.request(plural, ObjectKey("", name)))
-
-
-def _metadata(node: Entry | None) -> Metadata:
-    return decode_head(node.raw).metadata if node is not None else Metadata()

@@ -12,12 +12,12 @@ import msgspec
 from kube.objects import Object, encode
 from kube.quantities import nanos
 from syncer.admission.pod_usage import Usage, is_extended
+from syncer.kinds.node_taints import KEEP_AWAY, Taint, taints_of, tolerated
 
 Room = dict[str, dict[str, int]]
 """What is free, by node and resource, in nanos."""
 
 _decode = msgspec.json.Decoder(tuple[Any, Any, Any]).decode
-_TAINTS = ("NoSchedule", "NoExecute")
 
 
 class NodeRoom(NamedTuple):
@@ -25,7 +25,7 @@ class NodeRoom(NamedTuple):
 
     name: str
     labels: Mapping[str, str]
-    taints: Sequence[Mapping[str, Any]]
+    taints: Sequence[Taint]
     allocatable: Usage
 
 
@@ -62,7 +62,7 @@ def node_room(node: Object) -> NodeRoom | None:
     return NodeRoom(
         name=node["metadata"]["name"],
         labels=node["metadata"].get("labels") or {},
-        taints=(node.get("spec") or {}).get("taints") or (),
+        taints=taints_of(node),
         allocatable={name: nanos(value) for name, value in allocatable.items()},
     )
 
@@ -71,9 +71,7 @@ def suits(node: NodeRoom, where: bytes) -> bool:
     """A pod of this placement may run on the node, were it empty."""
     selector, affinity, tolerations = _decode(where)
     for taint in node.taints:
-        if taint.get("effect") in _TAINTS and not any(
-            _tolerates(toleration, taint) for toleration in tolerations or ()
-        ):
+        if taint.effect in KEEP_AWAY and not tolerated(taint, tolerations or ()):
             return False
     return _is_chosen(node, selector, affinity)
 
@@ -147,17 +145,6 @@ def _times(amounts: Usage, free: Usage) -> int:
 
 def _devices(amounts: Usage) -> int:
     return sum(value for name, value in amounts.items() if is_extended(name))
-
-
-def _tolerates(toleration: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
-    if toleration.get("effect") not in (None, "", taint.get("effect")):
-        return False
-    if not toleration.get("key"):
-        return toleration.get("operator") == "Exists"
-    if toleration["key"] != taint.get("key"):
-        return False
-    exists = toleration.get("operator") == "Exists"
-    return exists or (toleration.get("value") or "") == (taint.get("value") or "")
 
 
 def _matches(node: NodeRoom, term: Mapping[str, Any]) -> bool:

@@ -327,5 +327,8 @@ def metadata_patch(live: Object, wanted: Object) -> Object:
 KEYS_ANNOTATIONS = {
     "labels": f"{api.PREFIX}label-keys",
     "annotations": f"{api.PREFIX}annotation-keys",
+    "taints": f"{api.PREFIX}taint-keys",
 }
-"""Which label and annotation keys of a mirror came from the tenant: white-space separated."""
+"""Which label and annotation keys of a mirror came from its source: white-space separated.
+
+On virtual nodes also which taints, as ``key:effect`` (``node_taints.given_by``)."""

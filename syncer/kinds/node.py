@@ -5,6 +5,7 @@ from typing import Any
 from kube.objects import Object
 from kube.resources import NODES
 from syncer.kinds.mirror import (
+    KEYS_ANNOTATIONS,
     Recreate,
     UpwardKind,
     Write,
@@ -15,6 +16,7 @@ from syncer.kinds.mirror import (
     metadata_patch,
     tenant_metadata,
 )
+from syncer.kinds.node_taints import given_by, with_own
 from vcluster import api
 from vcluster.api import Tenant
 
@@ -32,9 +34,10 @@ def to_tenant(node: Object, tenant: Tenant) -> Object | None:
 
 
 def patch(live: Object, wanted: Object) -> list[Write]:
-    """The writes to the virtual node; labels and annotations that the tenant gave it stay."""
+    """The writes to the virtual node; labels, annotations and taints that the tenant gave it stay."""
     if not is_marked(live):
         return []
+    wanted = with_own(wanted, live)
     live_spec, wanted_spec = live.get("spec") or {}, wanted.get("spec") or {}
     for field in ONCE_SET:
         if live_spec.get(field) and live_spec[field] != wanted_spec.get(field):
@@ -42,6 +45,9 @@ def patch(live: Object, wanted: Object) -> list[Write]:
     change: Object = merge_patch(body(live), body(wanted)) or {}
     if metadata := metadata_patch(live, wanted):
         change["metadata"] = metadata
+    if "spec" in change and (version := live["metadata"].get("resourceVersion")):
+        # A list of taints is replaced as a whole: not one that the tenant has added to meanwhile.
+        change["metadata"] = metadata | {"resourceVersion": version}
     writes = [Write("", change)] if change else []
     if status := merge_patch(live.get("status") or {}, wanted.get("status") or {}):
         writes.append(Write("status", {"status": status}))
@@ -61,10 +67,12 @@ def is_silent(node: Object) -> bool:
 
 def _shown(node: Object) -> Object:
     bare = node["metadata"] | {"annotations": {}}
+    metadata = tenant_metadata(node | {"metadata": bare})
+    metadata["annotations"][KEYS_ANNOTATIONS["taints"]] = given_by(node)
     shown: Object = {
         "apiVersion": NODES.api_version,
         "kind": NODES.kind,
-        "metadata": tenant_metadata(node | {"metadata": bare}),
+        "metadata": metadata,
         **body(node),
     }
     status = {

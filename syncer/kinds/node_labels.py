@@ -1,14 +1,10 @@
-"""Labels that a tenant gives its virtual nodes, in what its pods ask of nodes.
-
-The super cluster's scheduler does not know such labels. So what a pod requires of one becomes a
-requirement of the nodes that have it at this moment, by name.
-"""
+"""Labels that a tenant gives its virtual nodes: what a pod requires of one becomes names of nodes."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from kube.objects import Metadata, Object
-from syncer.kinds.mirror import KEYS_ANNOTATIONS, digest
+from syncer.kinds.mirror import KEYS_ANNOTATIONS
 from vcluster import api
 from vcluster.api import Tenant
 
@@ -64,20 +60,11 @@ def own_labels(node: Metadata) -> Mapping[str, str]:
     return {key: value for key, value in node.labels.items() if key not in given}
 
 
-def by_name(wanted: Object, labels: NodeLabels) -> Object:
-    """The super pod, which asks for names where it asked for labels that only the tenant knows.
-
-    The mark says what they were, so that it is seen when others have the labels.
-    """
-    if not labels.own or not asks_of_nodes(wanted["spec"]):
-        return wanted
-    spec = _named_selector(_named_affinity(wanted["spec"], labels), labels)
-    if spec == wanted["spec"]:
-        return wanted
-    mark = digest([spec.get("nodeSelector"), spec["affinity"]["nodeAffinity"]])
-    metadata = wanted["metadata"]
-    annotations = metadata["annotations"] | {api.NODE_LABELS_ANNOTATION: mark}
-    return wanted | {"metadata": metadata | {"annotations": annotations}, "spec": spec}
+def named_labels(spec: Object, labels: NodeLabels) -> Object:
+    """The pod's spec, which asks for names where it asked for labels that only the tenant knows."""
+    if not labels.own or not asks_of_nodes(spec):
+        return spec
+    return _named_selector(_named_affinity(spec, labels), labels)
 
 
 def asks_of_nodes(spec: Object) -> bool:
@@ -116,15 +103,20 @@ def _named_selector(spec: Object, labels: NodeLabels) -> Object:
             named += instead
     if not named:
         return spec
+    changed = in_each_term(spec, named)
+    del changed["nodeSelector"]
+    return changed | ({"nodeSelector": kept} if kept else {})
+
+
+def in_each_term(spec: Object, requirements: list[Object]) -> Object:
+    """The pod's spec with these as requirements too: added to each alternative that there is."""
     affinity: Object = spec.get("affinity") or {}
     nodes: Object = affinity.get("nodeAffinity") or {}
     required: Object = nodes.get("requiredDuringSchedulingIgnoredDuringExecution") or {}
-    terms = [_and(term, named) for term in required.get("nodeSelectorTerms") or ()]
-    required = required | {"nodeSelectorTerms": terms or [{"matchExpressions": named}]}
+    terms = [_and(term, requirements) for term in required.get("nodeSelectorTerms") or ()]
+    required = required | {"nodeSelectorTerms": terms or [{"matchExpressions": requirements}]}
     nodes = nodes | {"requiredDuringSchedulingIgnoredDuringExecution": required}
-    changed = spec | {"affinity": affinity | {"nodeAffinity": nodes}}
-    del changed["nodeSelector"]
-    return changed | ({"nodeSelector": kept} if kept else {})
+    return spec | {"affinity": affinity | {"nodeAffinity": nodes}}
 
 
 def _and(term: Object, more: list[Object]) -> Object:

@@ -5,10 +5,10 @@ from typing import Any
 
 from kube.objects import Object
 from syncer.kinds.mirror import metadata_patch
-from syncer.kinds.node_labels import NONE_OWN, NodeLabels, by_name
 from syncer.kinds.offers import Offers
 from syncer.kinds.pod import to_super
 from syncer.kinds.pod_containers import container
+from syncer.kinds.virtual_nodes import NOTHING_SAID, VirtualNodes, by_name
 from vcluster import api
 from vcluster.api import Tenant
 
@@ -22,17 +22,18 @@ class PodPatch:
 
 
 def patches(
-    live: Object, pod: Object, tenant: Tenant, offers: Offers, labels: NodeLabels = NONE_OWN
+    live: Object, pod: Object, tenant: Tenant, offers: Offers, nodes: VirtualNodes = NOTHING_SAID
 ) -> list[PodPatch]:
     """The patches that bring the live super pod to what the tenant's pod says.
 
     Labels, annotations, containers, tolerations and gates that others added to it stay. The digest
     is in none of them: whoever has sent them all writes it, so that a kill on the way, or a part that
-    is refused, leaves the difference visible. ``labels``: of the nodes, while the pod is not bound.
+    is refused, leaves the difference visible. ``nodes``: what the tenant says of them, while
+    the pod is not bound.
     """
     # Under which runtime it runs was decided when it was made, and never changes.
     spec = {name: value for name, value in pod["spec"].items() if name != "runtimeClassName"}
-    wanted = by_name(to_super(pod | {"spec": spec}, tenant, offers), labels)
+    wanted = by_name(to_super(pod | {"spec": spec}, tenant, offers), pod, nodes)
     found: list[PodPatch] = []
     if added := _ephemeral(live, pod, tenant):
         found.append(PodPatch("ephemeralcontainers", {"spec": {"ephemeralContainers": added}}))

@@ -6,10 +6,10 @@ from kube.objects import Object, ObjectKey, decode_object, encode
 from kube.resources import PODS
 from syncer.entries import TenantPod
 from syncer.kinds.mirror import Refused
-from syncer.kinds.node_labels import NONE_OWN
 from syncer.kinds.pod import pod_marks
 from syncer.kinds.pod_policy import refuse_changes
 from syncer.kinds.pod_update import patches
+from syncer.kinds.virtual_nodes import NOTHING_SAID
 from syncer.reconcilers.messages import tell
 from syncer.reconcilers.pod_admission import PodAdmission
 from syncer.super_state import SuperState
@@ -37,8 +37,8 @@ class PodChanges:
         live = decode_object(await self._super.client.get(PODS, mirror_key))
         marks = {api.DIGEST_ANNOTATION: digest, **pod_marks(pod)}
         refused: Forbidden | Invalid | Refused | None = None
-        labels = NONE_OWN if source.node else state.node_labels
-        for patch in patches(live, pod, state.tenant, self._super.offers, labels):
+        nodes = NOTHING_SAID if source.node else state.own_nodes.of(pod["spec"])
+        for patch in patches(live, pod, state.tenant, self._super.offers, nodes):
             body = patch.body
             resizes = patch.subresource == "resize"
             if resizes and await self._admission.refuse_growth(state, key, mirror_key, live, pod):

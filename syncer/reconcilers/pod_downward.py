@@ -9,12 +9,12 @@ from syncer.admission.candidates import Candidate
 from syncer.entries import SuperPod, TenantPod
 from syncer.kinds.mirror import Refused
 from syncer.kinds.node import is_silent
-from syncer.kinds.node_labels import asks_of_nodes, by_name
 from syncer.kinds.pod import mutable_digest, to_super
 from syncer.kinds.pod_hosts import with_own_hosts
 from syncer.kinds.pod_policy import admitted
 from syncer.kinds.pod_volumes import references
 from syncer.kinds.runtime_class import FIELD as RUNTIME_CLASS
+from syncer.kinds.virtual_nodes import by_name, depends
 from syncer.reconcilers import tokens
 from syncer.reconcilers.downward import Waiting, require_namespace
 from syncer.reconcilers.messages import no_longer_refused, refuse, tell
@@ -99,10 +99,11 @@ class PodDownward:
         """The super pod that is wanted while the pod is not bound. Raises Refused."""
         handler = state.runtime_handler(class_of(pod))
         wanted = to_super(pod, state.tenant, self._super.offers, handler)
-        if not asks_of_nodes(pod["spec"]):
+        nodes = state.own_nodes.of(pod["spec"])
+        if not depends(pod["spec"], nodes):
             return wanted
         state.choosy.add(key)
-        return by_name(wanted, state.node_labels)
+        return by_name(wanted, pod, nodes)
 
     async def _forget_predecessor(self, state: TenantState, key: ObjectKey, uid: str) -> None:
         """Tokens of a pod that had the same name: nothing else comes by when it is replaced."""
@@ -248,14 +249,15 @@ class PodDownward:
         pod: Object,
         mirror: SuperPod,
     ) -> bool:
-        """The nodes that it names are no longer those with the labels: nothing has run, begin anew.
+        """The tenant says other things of its nodes than when it was sent: nothing has run, begin anew.
 
         Only while it is just as we know it: that it is bound meanwhile raises Conflict.
         """
-        if mirror.deleting or not (mirror.named or asks_of_nodes(pod["spec"])):
+        nodes = state.own_nodes.of(pod["spec"])
+        if mirror.deleting or not (mirror.named or depends(pod["spec"], nodes)):
             return False
         marks = self._translated(state, key, pod)["metadata"]["annotations"]
-        if marks.get(api.NODE_LABELS_ANNOTATION, "") == mirror.named:
+        if marks.get(api.VIRTUAL_NODES_ANNOTATION, "") == mirror.named:
             return False
         state.renewed.add(mirror.uid)
         await self._super.client.delete(PODS, mirror_key, uid=mirror.uid, version=mirror.version)

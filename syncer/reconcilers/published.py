@@ -51,7 +51,8 @@ class PublishedReconciler:
         if entry is None:
             return None
         used_only = kind.resource is NODES and state.tenant.nodes_mode == "used"
-        if used_only and name not in state.nodes_in_use:
+        # One that the tenant keeps pods away from would come back without its cordon.
+        if used_only and not (name in state.nodes_in_use or state.own_nodes.tainted(name)):
             return None
         try:
             source = decode_object(entry.raw or await self._super.client.get(kind.resource, key))

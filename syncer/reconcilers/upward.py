@@ -3,12 +3,13 @@
 from kube.client import Patch
 from kube.errors import AlreadyExists, Forbidden, Invalid, NotFound
 from kube.objects import Object, ObjectKey, decode_object, encode
-from kube.resources import EVENTS, PODS
+from kube.resources import EVENTS, NODES, PODS
 from syncer.kinds import event
 from syncer.kinds.mirror import DownwardKind, Refused, digest
 from syncer.reconcilers.messages import tell
 from syncer.reconcilers.pod_upward import PodUpward
 from syncer.reconcilers.published import PublishedReconciler
+from syncer.reconcilers.taint_eviction import TaintEviction
 from syncer.runtime.workqueue import Request
 from syncer.super_state import SuperState
 from syncer.tenant_state import TenantState
@@ -21,6 +22,7 @@ class UpwardReconciler:
         self._super = super_state
         self._published = PublishedReconciler(super_state)
         self._pods = PodUpward(super_state, self._published)
+        self._evictions = TaintEviction(super_state)
 
     async def reconcile(self, request: Request) -> None:
         """Raises what may pass with time."""
@@ -30,9 +32,12 @@ class UpwardReconciler:
         key = ObjectKey(request.namespace, request.name)
         if request.kind == PODS.plural:
             await self._pods.reconcile(state, key)
+            await self._evictions.consider(state, key)
         elif request.kind == EVENTS.plural:
             await self._event(state, key)
         elif request.kind in self._super.upward:
+            if request.kind == NODES.plural:
+                state.heed_nodes()
             await self._published.reconcile(state, request.kind, request.name)
         else:
             await self._status(state, self._super.downward[request.kind], key)

@@ -106,21 +106,24 @@ def test_a_template_is_warned_about_and_what_exists_can_still_be_changed(
     strict.kubectl("delete", "deployment", "daemon")
 
 
+def tried(tenant: TenantCluster, *command: str, stdin: str = "") -> str:
+    """What kubectl says of a command that changes nothing."""
+    return tenant.kubectl(*command, "--dry-run=server", stdin=stdin, check=False)
+
+
 def test_what_a_tenant_writes_to_nodes_in_vain_draws_a_warning(strict: TenantCluster) -> None:
+    said = partial(tried, strict)
     [node, *_] = [item["metadata"]["name"] for item in strict.items("nodes")]
     capacity = json.dumps({"status": {"capacity": {"example.com/gpu": "4"}}})
     made = yaml.safe_dump({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "made"}})
-
-    def said(*command: str, stdin: str = "") -> str:
-        return strict.kubectl(*command, "--dry-run=server", stdin=stdin, check=False)
-
-    wait_for("the policy for nodes holds", lambda: "Warning" in said("cordon", node))
-    assert "spec.unschedulable: nodes are the provider's" in said("cordon", node)
-    assert "spec.taints: nodes are the provider's" in said("taint", "node", node, "a=b:NoSchedule")
+    creation = ("create", "-f", "-")
+    wait_for("the policy for nodes holds", lambda: "Warning" in said(*creation, stdin=made))
     status = ("patch", "node", node, "--subresource=status", "--type=merge", "-p", capacity)
     assert "status: nodes are the provider's" in said(*status)
-    assert "no pod runs on one that is made here" in said("create", "-f", "-", stdin=made)
+    assert "no pod runs on one that is made here" in said(*creation, stdin=made)
     assert "Warning" not in said("label", "node", node, "disk=ssd")
+    assert "Warning" not in said("cordon", node)
+    assert "Warning" not in said("taint", "node", node, "a=b:NoSchedule")
 
     def checked() -> Object:
         found = strict.get("validatingadmissionpolicy", "virtualcluster-nodes") or {}
@@ -129,3 +132,29 @@ def test_what_a_tenant_writes_to_nodes_in_vain_draws_a_warning(strict: TenantClu
 
     status_of_policy = wait_for("the policy's expressions are checked", checked)
     assert not status_of_policy.get("typeChecking"), "the API server understands each of them"
+
+
+def test_what_a_tenant_takes_from_the_providers_nodes_draws_a_warning(
+    local: LocalSystem, strict: TenantCluster
+) -> None:
+    said = partial(tried, strict)
+    [node, *_] = [item["metadata"]["name"] for item in strict.items("nodes")]
+
+    def shown() -> bool:
+        found: Object = (strict.get("node", node, "") or {})["spec"]
+        return bool(found.get("taints") and found.get("unschedulable"))
+
+    local.super.kubectl("taint", "node", node, "theirs=1:PreferNoSchedule")
+    local.super.kubectl("cordon", node)
+    try:
+        wait_for("it is shown", shown)
+        wait_for("the policy for nodes holds", lambda: "Warning" in said("uncordon", node))
+        assert "spec.unschedulable: the provider has cordoned" in said("uncordon", node)
+        for change in ("theirs-", "theirs=2:PreferNoSchedule"):
+            answer = said("taint", "node", node, change, "--overwrite")
+            assert "spec.taints: the provider's own are undone" in answer, change
+        for own in ("theirs=1:NoSchedule", "a=b:NoSchedule"):
+            assert "Warning" not in said("taint", "node", node, own), own
+    finally:
+        local.super.kubectl("taint", "node", node, "theirs-")
+        local.super.kubectl("uncordon", node)

@@ -95,8 +95,6 @@ def test_behind_the_front_door_there_is_a_wall(
 def test_nodes_and_leases(local: LocalSystem, alice: TenantCluster, mallory: TenantCluster) -> None:
     """Its nodes are pictures."""
     names = {item["metadata"]["name"] for item in local.super.items("nodes")}
-    taint = {"spec": {"taints": [{"key": "mine", "effect": "NoExecute"}], "unschedulable": True}}
-    mallory.kubectl("patch", "node", "cpu-0", *patched(taint))
     mallory.kubectl("delete", "node", "cpu-1")
     own = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "mine"}}
     lease = {
@@ -108,8 +106,7 @@ def test_nodes_and_leases(local: LocalSystem, alice: TenantCluster, mallory: Ten
     mallory.apply(pod("lost", nodeName="mine"))
 
     def restored() -> bool:
-        found = {item["metadata"]["name"]: item for item in mallory.items("nodes")}
-        return names | {"mine"} == set(found) and not found["cpu-0"]["spec"].get("unschedulable")
+        return names | {"mine"} == {item["metadata"]["name"] for item in mallory.items("nodes")}
 
     wait_for("they show again what is", restored)
     below = wait_for(
@@ -118,6 +115,56 @@ def test_nodes_and_leases(local: LocalSystem, alice: TenantCluster, mallory: Ten
     assert "nodeName" not in below["spec"], "there is no such node"
     mallory.kubectl("delete", "pod/lost", "node/mine", "--wait=false")
     mallory.kubectl("delete", "lease", "syncer", "-n", "kube-system")
+
+
+def required_terms(found: Object) -> list[Object]:
+    nodes = found["spec"]["affinity"]["nodeAffinity"]
+    terms: list[Object] = nodes["requiredDuringSchedulingIgnoredDuringExecution"][
+        "nodeSelectorTerms"
+    ]
+    return terms
+
+
+def test_taints_and_cordons_with_a_forged_record_concern_nobody_else(
+    local: LocalSystem, alice: TenantCluster, mallory: TenantCluster
+) -> None:
+    """They stay in its pictures, and only keep its own pods away."""
+    record = {"virtualcluster.dev/taint-keys": "", "virtualcluster.dev/label-keys": "x"}
+    labels = {"kubernetes.io/hostname": "cpu-1", "mine": "1"}
+    for node in ("cpu-0", "gpu-0"):
+        taints = [{"key": "mine", "effect": "NoExecute"}]
+        spec = {"spec": {"taints": taints, "unschedulable": True}}
+        forged = {"metadata": {"annotations": record, "labels": labels}}
+        mallory.kubectl("patch", "node", node, *patched(spec))
+        mallory.kubectl("patch", "node", node, *patched(forged))
+
+    def put_back() -> bool:
+        pictures = {node["metadata"]["name"]: node for node in mallory.items("nodes")}
+        return all(
+            pictures[node]["metadata"]["labels"]["kubernetes.io/hostname"] == node
+            for node in ("cpu-0", "gpu-0")
+        )
+
+    wait_for("the names are put back", put_back)
+    mallory.apply(pod("confined"))
+    wait_for("its pod runs elsewhere", partial(phase_is, mallory, "confined", "Running"))
+    below = local.super.get("pod", "confined", mallory.super_namespace()) or {}
+    assert below["spec"]["nodeName"] == "cpu-1"
+    operators = {
+        requirement["operator"]
+        for term in required_terms(below)
+        for requirement in term["matchExpressions"]
+    }
+    assert operators == {"NotIn"}, "it is only ever kept away"
+    for cluster in (local.super, alice):
+        for found in cluster.items("nodes"):
+            assert not found["spec"].get("unschedulable")
+            assert not found["spec"].get("taints")
+    alice_works(alice)
+    for node in ("cpu-0", "gpu-0"):
+        mallory.kubectl("patch", "node", node, *patched({"spec": {"taints": None}}))
+        mallory.kubectl("uncordon", node)
+    mallory.kubectl("delete", "pod", "confined", "--wait=false")
 
 
 EVERYTHING = {

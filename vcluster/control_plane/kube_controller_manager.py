@@ -18,8 +18,10 @@ NEEDS = (certificates.CONTROLLER_MANAGER_SERVING, certificates.CONTROLLER_MANAGE
 KUBECONFIG_FILE = "kube-controller-manager.kubeconfig"
 
 NOT_RUN = (
-    # Nodes are virtual: they need no heartbeats, and their taints and pods are the super cluster's.
+    # Nodes are virtual: they need no heartbeats, and what befalls them is the super cluster's to act on.
     "node-lifecycle-controller",
+    # It knows no difference between the provider's taints and the tenant's own. The syncer evicts by
+    # the latter (docs/decisions/0017).
     "taint-eviction-controller",
     "device-taint-eviction-controller",
     "node-ipam-controller",

@@ -9,9 +9,15 @@ import pytest
 
 from kube.objects import Object
 from syncer.kinds import node
-from syncer.kinds.mirror import Recreate, Write
+from syncer.kinds.mirror import KEYS_ANNOTATIONS, Recreate, Write
+from syncer.kinds.node_taints import OF_NEW_NODES
 from tests.unit.kinds.builders import ACME, SUPER_UID, live, merged, metadata
 from vcluster import api
+
+RECORD = KEYS_ANNOTATIONS["taints"]
+GPU = {"key": "nvidia.com/gpu", "effect": "NoSchedule"}
+MINE = {"key": "mine", "value": "1", "effect": "NoExecute"}
+OF_A_NEW_NODE = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
 
 
 def a_node(labels: dict[str, str] | None = None, **status: Any) -> Object:
@@ -28,7 +34,7 @@ def a_node(labels: dict[str, str] | None = None, **status: Any) -> Object:
             "podCIDR": "10.244.1.0/24",
             "podCIDRs": ["10.244.1.0/24"],
             "providerID": "kind://gpu-1",
-            "taints": [{"key": "nvidia.com/gpu", "effect": "NoSchedule"}],
+            "taints": [GPU],
             "unschedulable": True,
             "novel": 1,
         },
@@ -140,8 +146,9 @@ def test_a_change_is_written_where_it_belongs() -> None:
     source["spec"].pop("unschedulable")
     mirror = live(shown(a_node()))
     writes = node.patch(mirror, shown(source))
+    record = {"annotations": {RECORD: f"{OF_NEW_NODES} nvidia.com/gpu:NoSchedule"}}
     assert writes == [
-        Write("", {"spec": {"unschedulable": None}}),
+        Write("", {"spec": {"unschedulable": None}, "metadata": record | {"resourceVersion": "9"}}),
         Write("status", {"status": {"allocatable": {"nvidia.com/gpu": "3"}}}),
     ]
     for write in writes:
@@ -153,10 +160,9 @@ def test_the_taint_that_an_api_server_gives_a_new_node_is_taken_off() -> None:
     untainted = a_node()
     del untainted["spec"]["taints"]
     mirror = live(shown(untainted))
-    mirror["spec"] = mirror["spec"] | {
-        "taints": [{"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}]
-    }
-    assert node.patch(mirror, shown(untainted)) == [Write("", {"spec": {"taints": None}})]
+    mirror["spec"] = mirror["spec"] | {"taints": [OF_A_NEW_NODE]}
+    [write] = node.patch(mirror, shown(untainted))
+    assert write.patch == {"spec": {"taints": None}, "metadata": {"resourceVersion": "9"}}
 
 
 def test_the_tenants_own_labels_stay_and_those_of_the_node_go_with_it() -> None:
@@ -165,6 +171,104 @@ def test_the_tenants_own_labels_stay_and_those_of_the_node_go_with_it() -> None:
     [write] = node.patch(mirror, shown(a_node({"new": "1"})))
     labels = merged(mirror, write.patch)["metadata"]["labels"]
     assert labels == {"kubernetes.io/hostname": "gpu-1", "mine": "1", "new": "1"}
+
+
+def with_spec(*taints: Object, unschedulable: bool = False) -> Object:
+    """The provider's node with these taints, cordoned or not."""
+    source = a_node()
+    source["spec"] |= {"taints": list(taints), "unschedulable": unschedulable}
+    return source
+
+
+def after(live_node: Object, source: Object) -> Object:
+    """The tenant's copy once the syncer has seen the provider's node."""
+    for write in node.patch(live_node, shown(source)):
+        live_node = merged(live_node, write.patch)
+    assert node.patch(live_node, shown(source)) == [], "one look is enough"
+    return live_node
+
+
+def edited(live_node: Object, **spec: Any) -> Object:
+    """The copy with what the tenant has written to it."""
+    changed: Object = merged(live_node, {"spec": spec})
+    return changed
+
+
+def says(live_node: Object) -> tuple[list[Object], bool]:
+    spec = live_node["spec"]
+    return spec.get("taints") or [], bool(spec.get("unschedulable"))
+
+
+def test_the_tenants_own_taints_stay_beside_the_providers_and_draw_no_write() -> None:
+    mirror = edited(live(shown(with_spec(GPU))), taints=[MINE, GPU])
+    assert node.patch(mirror, shown(with_spec(GPU))) == []
+    both = {"key": "both", "effect": "NoExecute"}
+    assert says(after(mirror, with_spec(GPU, both))) == ([MINE, GPU, both], False)
+    assert says(after(mirror, with_spec())) == ([MINE], False)
+
+
+@pytest.mark.parametrize(
+    "taints", [[], [MINE], [GPU | {"value": "2"}], [GPU | {"effect": "PreferNoSchedule"}, MINE]]
+)
+def test_the_providers_taints_are_put_back_whatever_the_tenant_does(taints: list[Object]) -> None:
+    mirror = edited(live(shown(with_spec(GPU))), taints=taints)
+    found, _ = says(after(mirror, with_spec(GPU)))
+    assert GPU in found
+    own = [
+        taint
+        for taint in taints
+        if (taint["key"], taint["effect"]) != ("nvidia.com/gpu", "NoSchedule")
+    ]
+    assert [taint for taint in found if taint != GPU] == own
+
+
+def test_what_both_have_set_is_the_providers_and_stays_with_who_was_first() -> None:
+    theirs, other = MINE | {"value": "2"}, {"key": "other", "effect": "NoSchedule"}
+    first = edited(live(shown(with_spec())), taints=[MINE])
+    shared = after(first, with_spec(theirs))
+    assert says(shared) == ([theirs], False)
+    assert says(after(shared, with_spec())) == ([theirs], False)
+    later = after(edited(live(shown(with_spec(theirs))), taints=[theirs, other]), with_spec(theirs))
+    assert says(after(later, with_spec())) == ([other], False)
+
+
+def test_a_cordon_of_the_tenants_stays_and_that_of_the_provider_goes_with_it() -> None:
+    free, cordoned = with_spec(), with_spec(unschedulable=True)
+    own = edited(live(shown(free)), unschedulable=True)
+    assert node.patch(own, shown(free)) == []
+    assert says(after(after(own, cordoned), free))[1], "the tenant was first"
+    providers = after(live(shown(free)), cordoned)
+    assert says(providers)[1]
+    assert says(after(edited(providers, unschedulable=None), cordoned))[1], "it is put back"
+    assert not says(after(providers, free))[1]
+
+
+@pytest.mark.parametrize("record", [None, ""])
+def test_a_record_that_is_taken_away_or_emptied_hides_nothing_of_the_provider(
+    record: str | None,
+) -> None:
+    mirror = merged(live(shown(with_spec(GPU))), {"metadata": {"annotations": {RECORD: record}}})
+    found = after(edited(mirror, taints=[MINE]), with_spec(GPU, unschedulable=True))
+    assert GPU in says(found)[0]
+    assert says(found)[1]
+
+
+def test_a_copy_of_an_earlier_version_without_a_record_shows_just_what_is() -> None:
+    old = {"key": "old", "effect": "NoSchedule"}
+    mirror = merged(live(shown(with_spec(old))), {"metadata": {"annotations": {RECORD: None}}})
+    assert says(after(mirror, with_spec(GPU))) == ([GPU], False)
+
+
+def test_the_taint_of_new_nodes_is_never_the_tenants() -> None:
+    mirror = edited(live(shown(with_spec())), taints=[OF_A_NEW_NODE, MINE])
+    assert says(after(mirror, with_spec())) == ([MINE], False)
+
+
+def test_taints_are_not_written_over_what_the_tenant_writes_at_the_same_time() -> None:
+    [write] = node.patch(live(shown(with_spec())), shown(with_spec(GPU)))
+    assert write.patch["metadata"]["resourceVersion"] == "9", (
+        "else a new taint of its would be lost"
+    )
 
 
 def test_a_node_that_the_tenant_made_itself_is_left_alone() -> None:

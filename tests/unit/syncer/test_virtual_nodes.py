@@ -1,4 +1,6 @@
-"""A tenant's own labels on its virtual nodes: its pods go to the nodes that have them."""
+"""A tenant's own labels and taints on its virtual nodes: its pods go where they ask to, and no further."""
+
+from typing import Any
 
 import pytest
 
@@ -9,6 +11,7 @@ from tests.builders import a_node, a_pod
 from tests.fakes.faults import Slow
 from tests.fakes.waiting import eventually
 from tests.unit.syncer.world import TenantCluster, World
+from vcluster import api
 
 WEB = ObjectKey("default", "web")
 SELECTIVE: Object = {"nodeSelector": {"disk": "ssd"}}
@@ -151,3 +154,148 @@ async def test_a_label_that_is_given_while_no_syncer_runs_counts_when_one_starts
     await world.start_syncer()
     await world.nothing_to_do()
     assert acme.mirror(PODS, WEB)["metadata"]["uid"] == first["metadata"]["uid"]  # type: ignore[index]
+
+
+def set_spec(acme: TenantCluster, name: str, **spec: Any) -> None:
+    acme.server.patch(NODES, ObjectKey("", name), {"spec": spec})
+
+
+def a_taint(key: str = "mine", effect: str = "NoSchedule") -> Object:
+    return {"key": key, "effect": effect}
+
+
+def required(pod: Object | None) -> list[Object]:
+    nodes = (pod or {"spec": {}})["spec"].get("affinity", {}).get("nodeAffinity", {})
+    terms: list[Object] = nodes.get("requiredDuringSchedulingIgnoredDuringExecution", {}).get(
+        "nodeSelectorTerms", []
+    )
+    return terms
+
+
+async def avoids(acme: TenantCluster, *names: str, pod_key: ObjectKey = WEB) -> Object:
+    """Wait until the super pod stays away from these nodes."""
+    none_of = {"key": HOSTNAME, "operator": "NotIn", "values": list(names)}
+    expected = [{"matchExpressions": [none_of]}] if names else []
+
+    def avoiding() -> Object | None:
+        pod = acme.mirror(PODS, pod_key)
+        return pod if pod and required(pod) == expected else None
+
+    return await eventually(avoiding, f"the super pod avoids {names}")
+
+
+async def test_a_pod_that_waits_stays_away_from_what_its_tenant_taints_or_cordons(
+    acme: TenantCluster,
+) -> None:
+    uid = acme.server.create(PODS, a_pod())["metadata"]["uid"]
+    await avoids(acme)
+    set_spec(acme, "slow", unschedulable=True)
+    await avoids(acme, "slow")
+    set_spec(acme, "fast", taints=[a_taint()])
+    await avoids(acme, "fast", "slow")
+    acme.server.create(PODS, a_pod("later", tolerations=[{"key": "mine", "operator": "Exists"}]))
+    await avoids(acme, "slow", pod_key=ObjectKey("default", "later"))
+    set_spec(acme, "slow", unschedulable=None)
+    await avoids(acme, "fast")
+    set_spec(acme, "fast", taints=None)
+    mirror = await avoids(acme)
+    assert api.VIRTUAL_NODES_ANNOTATION not in mirror["metadata"]["annotations"]
+    assert acme.server.live(PODS, WEB)["metadata"]["uid"] == uid
+
+
+async def test_a_pod_that_runs_and_one_that_names_its_node_are_left_alone(
+    world: World, acme: TenantCluster
+) -> None:
+    acme.server.create(PODS, a_pod())
+    await acme.runs(WEB, "fast")
+    acme.server.create(PODS, a_pod("named", nodeName="fast"))
+    named = ObjectKey("default", "named")
+    before = [(await acme.goes_down(PODS, key))["metadata"]["uid"] for key in (WEB, named)]
+    set_spec(acme, "fast", taints=[a_taint()], unschedulable=True)
+    acme.server.create(PODS, a_pod("later"))
+    await avoids(acme, "fast", pod_key=ObjectKey("default", "later"))
+    await world.nothing_to_do()
+    mirrors = [acme.mirror(PODS, key) for key in (WEB, named)]
+    assert [mirror["metadata"]["uid"] for mirror in mirrors if mirror] == before
+    by_field = {"key": "metadata.name", "operator": "In", "values": ["fast"]}
+    assert required(mirrors[1]) == [{"matchFields": [by_field]}]
+
+
+async def test_the_providers_taints_stay_whatever_the_tenant_does_and_go_with_the_provider(
+    world: World, acme: TenantCluster
+) -> None:
+    theirs = a_taint("theirs", "NoExecute")
+    fast = ObjectKey("", "fast")
+
+    async def shows(*taints: Object) -> None:
+        await eventually(
+            lambda: (
+                (acme.server.live(NODES, fast).get("spec") or {}).get("taints", []) == list(taints)
+            ),
+            f"the copy has {taints}",
+        )
+
+    world.super.patch(NODES, fast, {"spec": {"taints": [theirs]}})
+    await shows(theirs)
+    set_spec(acme, "fast", taints=[a_taint()])
+    await shows(a_taint(), theirs)
+    world.super.patch(NODES, fast, {"spec": {"taints": None}})
+    await shows(a_taint())
+    version = acme.server.live(NODES, fast)["metadata"]["resourceVersion"]
+    set_spec(acme, "slow", unschedulable=True)
+    acme.server.create(PODS, a_pod())
+    await avoids(acme, "fast", "slow")
+    await world.nothing_to_do()
+    assert acme.server.live(NODES, fast)["metadata"]["resourceVersion"] == version, "no fight"
+    assert "taints" not in world.super.live(NODES, fast)["spec"], "nothing goes down"
+
+
+async def test_a_taint_that_is_given_while_no_syncer_runs_counts_when_one_starts(
+    world: World, acme: TenantCluster
+) -> None:
+    acme.server.create(PODS, a_pod())
+    await avoids(acme)
+    await world.kill_syncer()
+    set_spec(acme, "slow", taints=[a_taint()])
+    await world.start_syncer()
+    first = await avoids(acme, "slow")
+    await world.kill_syncer()
+    await world.start_syncer()
+    await world.nothing_to_do()
+    assert acme.mirror(PODS, WEB)["metadata"]["uid"] == first["metadata"]["uid"]  # type: ignore[index]
+
+
+async def test_what_a_tenant_says_of_its_nodes_moves_no_pod_of_another(
+    world: World, acme: TenantCluster
+) -> None:
+    globex = await world.add_tenant("globex")
+    await world.in_step(globex)
+    globex.server.create(PODS, a_pod())
+    before = await avoids(globex)
+    set_spec(acme, "fast", taints=[a_taint()])
+    acme.server.create(PODS, a_pod())
+    await avoids(acme, "fast")
+    await world.nothing_to_do()
+    assert globex.mirror(PODS, WEB) == before
+    assert "taints" not in world.super.live(NODES, ObjectKey("", "fast")).get("spec", {})
+
+
+async def test_a_node_that_is_shown_while_it_is_used_keeps_its_cordon_without_pods(
+    world: World,
+) -> None:
+    sparse = await world.add_tenant("sparse", {"nodes": {"mode": "used"}})
+    await world.start_syncer()
+    sparse.server.create(PODS, a_pod())
+    await sparse.runs(WEB)
+    node = ObjectKey("", "node-1")
+    sparse.server.patch(NODES, node, {"spec": {"unschedulable": True}})
+    await world.nothing_to_do()
+    sparse.server.delete(PODS, WEB, grace=0)
+    await eventually(
+        lambda: "deletionTimestamp" in (sparse.mirror(PODS, WEB) or {})["metadata"],
+        "the syncer knows that its last pod is gone",
+    )
+    await world.nothing_to_do()
+    assert sparse.server.live(NODES, node)["spec"]["unschedulable"]
+    sparse.server.patch(NODES, node, {"spec": {"unschedulable": None}})
+    await eventually(lambda: not sparse.server.get(NODES, node), "it goes when it is free")
