@@ -7,7 +7,7 @@ import pytest
 from kube.objects import Object, ObjectKey
 from kube.resources import NODES, PODS
 from syncer.kinds.node_labels import HOSTNAME
-from tests.builders import a_node, a_pod
+from tests.builders import a_node, a_pod, with_metadata
 from tests.fakes.faults import Slow
 from tests.fakes.waiting import eventually
 from tests.unit.syncer.world import TenantCluster, World
@@ -299,3 +299,25 @@ async def test_a_node_that_is_shown_while_it_is_used_keeps_its_cordon_without_po
     assert sparse.server.live(NODES, node)["spec"]["unschedulable"]
     sparse.server.patch(NODES, node, {"spec": {"unschedulable": None}})
     await eventually(lambda: not sparse.server.get(NODES, node), "it goes when it is free")
+
+
+async def test_a_gang_that_waits_is_sent_anew_as_a_whole(world: World, acme: TenantCluster) -> None:
+    marks = {api.GANG_ANNOTATION: "train", api.GANG_SIZE_ANNOTATION: "2"}
+    gpu = {"name": "main", "image": "i", "resources": {"limits": {"nvidia.com/gpu": "1"}}}
+    keys = [ObjectKey("default", name) for name in ("train-0", "train-1")]
+    for name in ("fast", "slow"):
+        status = {"allocatable": {"nvidia.com/gpu": "2", "pods": "110"}}
+        world.super.patch(NODES, ObjectKey("", name), {"status": status}, "status")
+    for key in keys:
+        acme.server.create(
+            PODS, with_metadata(a_pod(key.name, containers=[gpu]), annotations=marks)
+        )
+    for key in keys:
+        await avoids(acme, pod_key=key)
+    set_spec(acme, "slow", unschedulable=True)
+    for key in keys:
+        await avoids(acme, "slow", pod_key=key)
+    set_spec(acme, "slow", unschedulable=None)
+    for key in keys:
+        await avoids(acme, pod_key=key)
+        await acme.runs(key, "slow")
