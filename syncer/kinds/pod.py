@@ -51,12 +51,7 @@ def to_super(pod: Object, tenant: Tenant, offers: Offers, handler: str | None = 
     metadata, spec = pod["metadata"], pod["spec"]
     uid, namespace = metadata["uid"], metadata["namespace"]
     wanted = {name: value for name, value in spec.items() if name not in TENANT_ONLY}
-    # Together with the priority: admission would refuse a class that there is not.
-    class_name = wanted.pop("priorityClassName", "")
-    if class_name not in offers.priority_classes:
-        class_name = offers.tenant_priority_class
-    if class_name:
-        wanted["priorityClassName"] = class_name
+    wanted |= _priority_class(wanted.pop("priorityClassName", ""), offers)
     wanted |= runtime(spec.get("runtimeClassName"), handler, tenant, offers)
     refuse_resource_claims(spec)
     refuse_reserved_names(wanted)
@@ -88,6 +83,12 @@ def to_super(pod: Object, tenant: Tenant, offers: Offers, handler: str | None = 
         "metadata": marked | {"annotations": annotations},
         "spec": wanted,
     }
+
+
+def _priority_class(name: str, offers: Offers) -> Object:
+    """The class goes as its priority does: admission would refuse one that there is not."""
+    below = name if name in offers.priority_classes else offers.tenant_priority_class
+    return {"priorityClassName": below} if below else {}
 
 
 def pod_metadata(pod: Object, tenant: Tenant) -> Object:
