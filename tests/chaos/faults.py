@@ -55,6 +55,7 @@ class Component:
 
 ETCD = Component("super", "etcd")
 SUPER_API_SERVER = Component("super", "kube-apiserver")
+KWOK = Component("super", "kwok")
 SYNCER = Component("super", "syncer")
 OPERATOR = Component("super", "operator")
 

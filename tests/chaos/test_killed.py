@@ -7,7 +7,15 @@ from tests.chaos import load
 from tests.chaos.agreement import both_sides_agree
 from tests.chaos.audit import pods_made_twice
 from tests.chaos.clusters import connected
-from tests.chaos.faults import ETCD, OPERATOR, SUPER_API_SERVER, SYNCER, Component, api_server
+from tests.chaos.faults import (
+    ETCD,
+    KWOK,
+    OPERATOR,
+    SUPER_API_SERVER,
+    SYNCER,
+    Component,
+    api_server,
+)
 from tests.chaos.steady import steady_pods
 from tests.e2e.local_system import LocalSystem, TenantCluster
 
@@ -41,8 +49,12 @@ async def test_programs_killed_under_load(
 
 
 async def _kill_all(local: LocalSystem, victims: list[Component], random: Random) -> None:
-    """One after the other; the next one may be killed while the one before still starts."""
-    for victim in victims:
+    """One after the other; the next one may be killed while the one before still starts.
+
+    kwok is the last. Kubelets try a write again that failed with the datastore; kwok gives it up, and the
+    pod stands still until its watch ends, minutes later, or kwok begins anew.
+    """
+    for victim in (*victims, KWOK):
         pause = random.uniform(1, LOAD_SECONDS / len(victims))
         print(f"after {pause:.2f} s: kill -9 of {victim}")
         await asyncio.sleep(pause)
