@@ -28,6 +28,7 @@ from syncer.hosts import Hosts, holder_of
 from syncer.kinds import UPWARD
 from syncer.kinds.isolation import COMPONENT as ISOLATION_COMPONENT
 from syncer.kinds.mirror import DownwardKind, UpwardKind
+from syncer.kinds.node import is_silent
 from syncer.kinds.offers import Offers
 from syncer.offered import CLASSES, offers_of
 from syncer.runtime.history import History
@@ -296,6 +297,13 @@ class SuperState:
             if request.tenant in self.tenants:
                 self.down.add(request)
 
+    def _ask_for_given_up(self, node: str) -> None:
+        """Nobody there confirms an end any more: the names of pods that tenants have forced away are free."""
+        for pod in self.pods.values():
+            state = self.tenants.get(pod.tenant) if pod.node == node and pod.deleting else None
+            if state is not None and not _is_of(state.pods.get(pod.source), pod):
+                self.down.add(Request(pod.tenant, PODS.plural, *pod.source))
+
     def _published_changed(
         self,
         plural: str,
@@ -320,6 +328,8 @@ class SuperState:
             self._shown[name] = shown
             if plural == NODES.plural:
                 self.admission.node(key.name, found)
+                if is_silent(found):
+                    self._ask_for_given_up(key.name)
             if kind.link is not None:
                 target = kind.link.target(found)
                 self._linked_to[name] = target.key.namespace if target else ""

@@ -50,9 +50,10 @@ def run_all(folders: Sequence[str]) -> dict[str, int]:
     """Pytest's exit code by folder; an interrupt, which all get, ends when they have cleaned up."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
         runs: dict[str, Future[int]] = {folder: pool.submit(run, folder) for folder in folders}
-        while not all(one.done() for one in runs.values()):
+        # Those that are called off are done, but nobody who waits for them is told.
+        while left := [one for one in runs.values() if not one.done()]:
             try:
-                wait(runs.values())
+                wait(left)
             except KeyboardInterrupt:
                 print("waiting until the tests have cleaned up", flush=True)
                 pool.shutdown(wait=False, cancel_futures=True)

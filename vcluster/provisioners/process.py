@@ -30,7 +30,7 @@ def cores() -> int:
     """On how many cores at once a tenant's program runs Go code: half of those that there are.
 
     However busy a tenant keeps its own API server, the other half is left to all others. Besides, a pod
-    costs an API server a tenth less CPU on one core than on two (docs/performance.md).
+    costs an API server less CPU on one core than on two (docs/performance.md).
     """
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, (usable or 1) // 2)

@@ -128,15 +128,7 @@ async def test_a_pod_that_a_finalizer_holds_says_how_it_ended(
     acme.server.create(PODS, with_metadata(a_pod(), finalizers=["example.com/hold"]))
     await acme.runs(WEB)
     acme.server.delete(PODS, WEB, grace=0)
-    await eventually(
-        lambda: (
-            world.super.live(PODS, acme.mirror_key(WEB))["metadata"].get(
-                "deletionGracePeriodSeconds"
-            )
-            == 1
-        ),
-        "the kubelet has the second that it takes at the least",
-    )
+    await has_left(world, acme, 1)
     ended = {"phase": "Failed", "containerStatuses": [{"name": "main", "exitCode": 1}]}
     world.super.patch(PODS, acme.mirror_key(WEB), {"status": ended}, "status")
     world.super.delete(PODS, acme.mirror_key(WEB), grace=0)
@@ -149,25 +141,27 @@ async def test_a_pod_that_a_finalizer_holds_says_how_it_ended(
 
 @pytest.mark.parametrize("ending", [True, False], ids=["is ending", "runs as far as one knows"])
 @pytest.mark.parametrize("another", [True, False], ids=["replaced", "not replaced"])
+@pytest.mark.parametrize("known", [True, False], ids=["known before", "known after"])
 async def test_a_pod_forced_away_from_a_silent_node_frees_its_name(
-    world: World, acme: TenantCluster, ending: bool, another: bool
+    world: World, acme: TenantCluster, ending: bool, another: bool, known: bool
 ) -> None:
     """No kubelet is there to confirm an end; the tenant has said that it waits for none."""
+    silence = {"status": {"conditions": [{"type": "Ready", "status": "Unknown"}]}}
     acme.server.create(PODS, a_pod())
     await acme.runs(WEB)
-    ready = {"type": "Ready", "status": "Unknown"}
-    world.super.patch(NODES, NODE, {"status": {"conditions": [ready]}}, "status")
+    if known:
+        world.super.patch(NODES, NODE, silence, "status")
     if ending:
         acme.server.delete(PODS, WEB, grace=30)
-        await eventually(
-            lambda: "deletionTimestamp" in world.super.live(PODS, acme.mirror_key(WEB))["metadata"],
-            "its end is asked for below",
-        )
+        await has_left(world, acme, 30)
     acme.server.delete(PODS, WEB, grace=0)
+    uid = acme.server.create(PODS, a_pod())["metadata"]["uid"] if another else ""
+    if not known:
+        await has_left(world, acme, 30)
+        world.super.patch(NODES, NODE, silence, "status")
     if not another:
         await acme.gone_everywhere(PODS, WEB)
         return
-    uid = acme.server.create(PODS, a_pod())["metadata"]["uid"]
     await eventually(
         lambda: (
             (found := world.super.get(PODS, acme.mirror_key(WEB))) is not None
@@ -183,15 +177,17 @@ async def test_a_pod_forced_away_from_a_node_that_answers_has_its_time(
     acme.server.create(PODS, a_pod(terminationGracePeriodSeconds=17))
     await acme.runs(WEB)
     acme.server.delete(PODS, WEB, grace=0)
-    await eventually(
-        lambda: (
-            world.super.live(PODS, acme.mirror_key(WEB))["metadata"].get(
-                "deletionGracePeriodSeconds"
-            )
-            == 17
-        ),
-        "the kubelet has the time that the pod's spec says",
-    )
+    await has_left(world, acme, 17)
+
+
+async def has_left(world: World, acme: TenantCluster, seconds: int) -> None:
+    """The kubelet is asked to end the pod in this time."""
+
+    def left() -> bool:
+        metadata = world.super.live(PODS, acme.mirror_key(WEB))["metadata"]
+        return bool(metadata.get("deletionGracePeriodSeconds") == seconds)
+
+    await eventually(left, f"the super pod has {seconds} s left")
 
 
 async def test_a_pod_deleted_before_it_had_a_node_goes_at_once(acme: TenantCluster) -> None:
