@@ -50,11 +50,12 @@ class Session:
         self._super = super_state
         self._settings = settings
         self._fence = fence
-        self._breaker = CircuitBreaker(self._probe, self._hold, self._hold)
+        self._breaker = CircuitBreaker(self._probe, self._hold, self._answers_again)
         transport = FencedTransport(transport_for(credentials), fence)
         client = Client(transport, settings.request_timeout, self._observe)
         self._probing = Client(transport, settings.request_timeout)
         self._state = TenantState(tenant, client, super_state)
+        self._informers = self._make_informers()
         self._synced = False
         self._suspended = False
         self._doubts: list[Item] = []
@@ -85,6 +86,12 @@ class Session:
             self._suspended = suspended
             self._hold()
 
+    def hurry(self) -> None:
+        """There is reason to believe that the tenant's API server answers now, and answers us."""
+        self._breaker.hurry()
+        for informer in self._informers:
+            informer.hurry()
+
     async def run(self) -> None:
         """Mirror until cancelled. Raises when something fails that a new session may cure.
 
@@ -101,10 +108,9 @@ class Session:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._breaker.run())
-                informers = self._informers()
-                for informer in informers:
+                for informer in self._informers:
                     tasks.create_task(informer.run())
-                for informer in informers:
+                for informer in self._informers:
                     await informer.synced.wait()
                 await self._in_step(tasks)
         finally:
@@ -139,7 +145,7 @@ class Session:
         tasks.create_task(self._patrols())
         tasks.create_task(self._settle_admission())
 
-    def _informers(self) -> list[Informer]:
+    def _make_informers(self) -> list[Informer]:
         state = self._state
         found = [
             Informer(
@@ -178,6 +184,10 @@ class Session:
                 queue.resume(key)
         if self._breaker.is_open:
             log.warning("tenant does not answer: held back and probed", tenant=key)
+
+    def _answers_again(self) -> None:
+        self._hold()
+        self.hurry()
 
     def _observe(self, answered: bool) -> None:
         if (

@@ -40,6 +40,7 @@ class Sessions:
         self._fence = fence
         self._forget = forget
         self._known: dict[str, tuple[Tenant, str]] = {}
+        self._ready: dict[str, str] = {}
         self._running: dict[str, tuple[str, asyncio.Task[None]]] = {}
         self.current: dict[str, Session] = {}
         """By tenant key; one is missing for a moment while it fails and begins again."""
@@ -47,6 +48,7 @@ class Sessions:
     async def keep(self, buckets: frozenset[int]) -> None:
         """End the sessions of tenants that are gone, changed, or not in these buckets."""
         self._known = {tenant.key: (tenant, mark) for tenant, mark in self._tenants.wanted()}
+        self._hurry()
         wanted = self._wanted(buckets)
         ended = [
             key
@@ -77,6 +79,13 @@ class Sessions:
         """Hold all tenants back, or let them go on."""
         for session in self.current.values():
             session.suspend(suspended)
+
+    def _hurry(self) -> None:
+        """Tell the sessions of tenants that have just become ready: until then all was refused."""
+        before, self._ready = self._ready, self._tenants.ready()
+        for key, since in self._ready.items():
+            if before.get(key) != since and key in self.current:
+                self.current[key].hurry()
 
     def _wanted(self, buckets: frozenset[int]) -> dict[str, tuple[Tenant, str]]:
         return {key: found for key, found in self._known.items() if int(found[0].bucket) in buckets}

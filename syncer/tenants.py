@@ -59,6 +59,15 @@ class Tenants:
             if secret is not None:
                 yield tenant, f"{secret.uid}/{secret.version}"
 
+    def ready(self) -> dict[str, str]:
+        """The keys of the tenants whose control plane is ready, as the operator says, and since when."""
+        found = {}
+        for entry in self._objects.values():
+            status = decode_object(entry.raw).get("status", {})
+            for condition in filter(_is_ready, status.get("conditions") or ()):
+                found[status.get("tenantKey", "")] = condition.get("lastTransitionTime", "")
+        return found
+
     async def credentials(self, tenant: Tenant) -> Credentials:
         """The syncer's credentials at the tenant. Raises InvalidKubeconfig, ApiError, Unreachable."""
         key = ObjectKey(tenant.key, api.SYNCER_KUBECONFIG_SECRET)
@@ -112,6 +121,10 @@ class Tenants:
 
 def _is_syncing(condition: Object) -> bool:
     return bool(condition["type"] == api.Condition.SYNCING)
+
+
+def _is_ready(condition: Object) -> bool:
+    return bool(condition["type"] == api.Condition.READY and condition["status"] == "True")
 
 
 def _condition(before: Object | None, *, syncing: bool, reason: str, message: str) -> Object:

@@ -5,6 +5,7 @@ import random
 from collections.abc import Awaitable, Callable
 
 from kube.errors import ApiError, Unreachable
+from syncer.runtime.rest import Rest
 
 OPENS_AFTER = 3
 FIRST_PROBE, LONGEST_PROBE = 0.25, 5.0
@@ -27,6 +28,7 @@ class CircuitBreaker:
         self._on_close = closed
         self._silent = 0
         self._open = asyncio.Event()
+        self._rest = Rest()
 
     @property
     def is_open(self) -> bool:
@@ -43,19 +45,32 @@ class CircuitBreaker:
             self._open.set()
             self._on_open()
 
+    def hurry(self) -> None:
+        """There is reason to believe that the server answers now: if requests are held back, probe it."""
+        if self._open.is_set():
+            self._rest.hurry()
+
     async def run(self) -> None:
-        """Probe while open, until cancelled."""
+        """Probe while open, until cancelled.
+
+        A server that falls silent soon after it has answered a probe is probed as if it had not.
+        """
+        loop, delay, closed = asyncio.get_running_loop(), FIRST_PROBE, float("-inf")
         while True:
             await self._open.wait()
-            delay = FIRST_PROBE
-            while True:
-                await asyncio.sleep(delay * random.uniform(0.8, 1.2))
-                try:
-                    await self._probe()
-                except (ApiError, Unreachable):
-                    delay = min(delay * 2, LONGEST_PROBE)
-                else:
-                    break
-            self._silent = 0
+            if loop.time() - closed > LONGEST_PROBE:
+                delay = FIRST_PROBE
+            while not await self._answers(delay):
+                delay = min(delay * 2, LONGEST_PROBE)
+            delay = min(delay * 2, LONGEST_PROBE)
+            closed, self._silent = loop.time(), 0
             self._open.clear()
             self._on_close()
+
+    async def _answers(self, delay: float) -> bool:
+        await self._rest.take(delay * random.uniform(0.8, 1.2))
+        try:
+            await self._probe()
+        except (ApiError, Unreachable):
+            return False
+        return True

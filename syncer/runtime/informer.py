@@ -15,6 +15,7 @@ from kube.errors import ApiError, Forbidden, Gone, NotFound, ServerError, Unreac
 from kube.objects import Metadata, ObjectKey
 from kube.resources import Resource
 from syncer.runtime.history import HistoryLost
+from syncer.runtime.rest import Rest
 
 log = structlog.get_logger(__name__)
 
@@ -78,6 +79,7 @@ class Informer:
         self._last_seen = b""
         self._progress = asyncio.Event()
         self._newest = 0
+        self._rest = Rest()
         self.synced = asyncio.Event()
 
     @property
@@ -116,8 +118,12 @@ class Informer:
                     self.synced.set()
             version = self._version_seen
             log.info("watch interrupted", kind=self._resource.plural, reason=reason)
-            await asyncio.sleep(delay * random.uniform(0.5, 1.5))
-            delay = min(delay * 2, LONGEST_DELAY)
+            hurried = await self._rest.take(delay * random.uniform(0.5, 1.5))
+            delay = FIRST_DELAY if hurried else min(delay * 2, LONGEST_DELAY)
+
+    def hurry(self) -> None:
+        """There is reason to believe that the server answers now: ask it without waiting any longer."""
+        self._rest.hurry()
 
     async def _still_reached(self, version: str) -> str:
         """The version, if the server has come so far; empty if it has forgotten, and must be listed.

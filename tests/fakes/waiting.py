@@ -34,3 +34,10 @@ async def eventually_so(
                 await asyncio.sleep(0.02)
     except TimeoutError:
         raise AssertionError(f"waited {seconds:g} s in vain until {what}") from None
+
+
+async def grows_by(action: Callable[[], object], count: Callable[[], int], what: str) -> None:
+    """Do something, and wait until it has made a number grow."""
+    before = count()
+    action()
+    await eventually(lambda: count() > before, what)

@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from kube.errors import ApiError, Unreachable
-from syncer.runtime.breaker import OPENS_AFTER, CircuitBreaker
+from syncer.runtime.breaker import FIRST_PROBE, LONGEST_PROBE, OPENS_AFTER, CircuitBreaker
 from syncer.runtime.controller import Controller, backoff
 from syncer.runtime.workqueue import Request, WorkQueue
-from tests.fakes.waiting import eventually
+from tests.fakes.waiting import eventually, grows_by
+
+MANY = 40
 
 
 def a_request(name: str = "web", tenant: str = "acme") -> Request:
@@ -169,12 +171,18 @@ class Probed:
 
     def __init__(self) -> None:
         self.answers = False
+        self.probes = 0
         self.told: list[str] = []
         self.breaker = CircuitBreaker(
             self._probe, lambda: self.told.append("opened"), lambda: self.told.append("closed")
         )
 
+    def falls_silent(self) -> None:
+        for _ in range(OPENS_AFTER):
+            self.breaker.observe(answered=False)
+
     async def _probe(self) -> None:
+        self.probes += 1
         if not self.answers:
             raise Unreachable("no answer")
 
@@ -205,3 +213,27 @@ async def test_a_breaker_closes_when_the_server_answers_a_probe() -> None:
             probed.breaker.observe(answered=False)
         assert not probed.breaker.is_open
         running.cancel()
+
+
+async def test_a_breaker_that_is_hurried_probes_at_once() -> None:
+    probed = Probed()
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(probed.breaker.run())
+        probed.falls_silent()
+        async with asyncio.timeout(MANY * LONGEST_PROBE / 4):  # else it takes about MANY times that
+            for _ in range(MANY):
+                await grows_by(probed.breaker.hurry, lambda: probed.probes, "it has probed")
+        running.cancel()
+
+
+async def test_a_server_that_only_answers_probes_is_probed_less_and_less() -> None:
+    probed = Probed()
+    probed.answers = True
+    start = asyncio.get_running_loop().time()
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(probed.breaker.run())
+        for _ in range(4):
+            await grows_by(probed.falls_silent, lambda: probed.told.count("closed"), "it closes")
+        running.cancel()
+    rests = sum(FIRST_PROBE * 2**times for times in range(4))
+    assert asyncio.get_running_loop().time() - start >= 0.8 * rests

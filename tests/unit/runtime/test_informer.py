@@ -10,12 +10,12 @@ from kube.client import Client
 from kube.objects import ObjectKey, decode_head
 from kube.resources import CONFIG_MAPS
 from syncer.runtime.history import HistoryLost
-from syncer.runtime.informer import Informer
+from syncer.runtime.informer import LONGEST_DELAY, Informer
 from tests.builders import a_config_map, with_metadata
 from tests.conftest import client_of
 from tests.fakes.apiserver import FakeApiServer
 from tests.fakes.faults import Answer, CutWatch
-from tests.fakes.waiting import eventually
+from tests.fakes.waiting import eventually, grows_by
 
 
 class Mirror:
@@ -254,3 +254,19 @@ async def test_a_server_that_was_set_back_is_found_out_though_it_accepts_the_wat
     await apiserver.start()
     with pytest.raises(HistoryLost, match="was seen, and a new list has"):
         await running
+
+
+async def test_one_that_is_hurried_asks_at_once(apiserver: FakeApiServer, client: Client) -> None:
+    apiserver.script.add_for_good("LIST", "configmaps", Answer(503))
+    informer = Informer(client, CONFIG_MAPS, Mirror())
+    many = 40
+
+    def lists() -> int:
+        return len(apiserver.script.calls("LIST", "configmaps"))
+
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(informer.run())
+        async with asyncio.timeout(many * LONGEST_DELAY / 6):  # else half of many times that
+            for _ in range(many):
+                await grows_by(informer.hurry, lists, "it has asked")
+        running.cancel()

@@ -1,12 +1,16 @@
 """Tenants come and go while the syncer runs."""
 
+import asyncio
+from itertools import count
+
 from kube.objects import ObjectKey
 from kube.resources import NAMESPACES, NODES, PODS, SECRETS
 from syncer import metrics
+from syncer.runtime.informer import LONGEST_DELAY
 from syncer.tenants import VIRTUAL_CLUSTERS
 from tests.builders import a_pod
-from tests.fakes.faults import Hang
-from tests.fakes.waiting import eventually
+from tests.fakes.faults import Answer, Hang
+from tests.fakes.waiting import eventually, grows_by
 from tests.unit.syncer.world import TenantCluster, World
 from vcluster import api
 
@@ -104,3 +108,28 @@ async def test_a_namespace_appears_before_its_first_pod_and_no_pod_is_refused_fo
     acme.server.create(PODS, a_pod(namespace="shop"))
     await acme.goes_down(PODS, ObjectKey("shop", "web"))
     assert len(world.super.script.calls("POST", "pods", "")) == 1
+
+
+async def test_a_tenant_that_has_become_ready_is_asked_at_once(world: World) -> None:
+    late = await world.add_tenant("late")
+    refusal = late.server.script.add_for_good("LIST", "secrets", Answer(403, "Forbidden"))
+    await world.start_syncer_without_waiting()
+    many, times = 30, count()
+
+    def becomes_ready() -> None:
+        since = {"type": "Ready", "status": "True", "lastTransitionTime": str(next(times))}
+        world.super.patch(
+            VIRTUAL_CLUSTERS,
+            ObjectKey("tenants", "late"),
+            {"status": {"conditions": [since]}},
+            "status",
+        )
+
+    def lists() -> int:
+        return len(late.server.script.calls("LIST", "secrets"))
+
+    async with asyncio.timeout(many * LONGEST_DELAY / 5):  # else half of many times that
+        for _ in range(many):
+            await grows_by(becomes_ready, lists, "its objects are asked for")
+    refusal.remove()
+    await world.in_step(late)
