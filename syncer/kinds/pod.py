@@ -49,7 +49,7 @@ def to_super(pod: Object, tenant: Tenant, offers: Offers, handler: str | None = 
     ``handler``: of the RuntimeClass that the pod names, in the tenant (``kinds/runtime_class.py``).
     """
     metadata, spec = pod["metadata"], pod["spec"]
-    uid, namespace = metadata["uid"], metadata["namespace"]
+    namespace = metadata["namespace"]
     wanted = {name: value for name, value in spec.items() if name not in TENANT_ONLY}
     wanted |= _priority_class(wanted.pop("priorityClassName", ""), offers)
     wanted |= runtime(spec.get("runtimeClassName"), handler, tenant, offers)
@@ -60,9 +60,7 @@ def to_super(pod: Object, tenant: Tenant, offers: Offers, handler: str | None = 
             wanted[kind] = [container(item, tenant) for item in spec[kind]]
     if "volumes" in spec:
         tokens, bundles = token_requests(pod), trust_requests(pod)
-        wanted["volumes"] = [
-            volume(item, metadata["name"], uid, tokens, bundles) for item in spec["volumes"]
-        ]
+        wanted["volumes"] = [volume(item, pod, tokens, bundles) for item in spec["volumes"]]
     labels = metadata.get("labels") or {}
     if placed := affinity(spec.get("affinity"), spec.get("nodeName"), labels, tenant):
         wanted["affinity"] = placed

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 FOREIGN_PROJECTIONS = ("podCertificate",)
 
 
+OWN_FILES_MODE = 0o600
+"""Of tokens and trust bundles in a pod with ``fsGroup``; the kubelet then lets that group read them."""
+
+
 class Reference(NamedTuple):
     """A ConfigMap, Secret or claim, by the tenant's name, in the pod's namespace."""
 
@@ -32,13 +36,9 @@ def token_secret_name(pod_uid: str) -> str:
 
 
 def volume(
-    item: Object,
-    pod_name: str,
-    pod_uid: str,
-    tokens: Sequence["TokenRequest"],
-    bundles: Sequence[TrustRequest],
+    item: Object, pod: Object, tokens: Sequence["TokenRequest"], bundles: Sequence[TrustRequest]
 ) -> Object:
-    """A volume as it goes down. Raises Refused."""
+    """A volume of a pod as it goes down. Raises Refused."""
     if reference := item.get("configMap"):
         renamed = reference | {"name": config_map_name(reference.get("name"))}
         return item | {"configMap": renamed}
@@ -47,14 +47,15 @@ def volume(
     if "projected" in item:
         projected = item["projected"]
         sources = [
-            _projection(source, pod_uid, tokens, bundles)
-            for source in projected.get("sources") or ()
+            _projection(source, pod, tokens, bundles) for source in projected.get("sources") or ()
         ]
         return item | {"projected": projected | {"sources": sources}}
     if "ephemeral" in item:
         # The tenant's controllers have made the claim: a second one must not come into being.
         rest = {name: value for name, value in item.items() if name != "ephemeral"}
-        return rest | {"persistentVolumeClaim": {"claimName": _own_claim(pod_name, item)}}
+        return rest | {
+            "persistentVolumeClaim": {"claimName": _own_claim(pod["metadata"]["name"], item)}
+        }
     return item
 
 
@@ -64,11 +65,9 @@ def _own_claim(pod_name: str, item: Object) -> str:
 
 
 def _projection(
-    source: Object,
-    pod_uid: str,
-    tokens: Sequence["TokenRequest"],
-    bundles: Sequence[TrustRequest],
+    source: Object, pod: Object, tokens: Sequence["TokenRequest"], bundles: Sequence[TrustRequest]
 ) -> Object:
+    pod_uid = pod["metadata"]["uid"]
     for field in FOREIGN_PROJECTIONS:
         if source.get(field):
             raise Refused(
@@ -80,17 +79,27 @@ def _projection(
     if asked := source.get("serviceAccountToken"):
         wanted = (asked.get("audience", ""), asked.get("expirationSeconds") or 3600)
         index = [token.unique for token in tokens].index(wanted)
-        items = [{"key": f"token-{index}", "path": asked["path"]}]
-        return {"secret": {"name": token_secret_name(pod_uid), "items": items}}
+        item = {"key": f"token-{index}", "path": asked["path"], **_mode(pod)}
+        return {"secret": {"name": token_secret_name(pod_uid), "items": [item]}}
     if asked := source.get("clusterTrustBundle"):
         index = bundles.index(trust_request(asked))
-        items = [{"key": f"trust-{index}", "path": asked["path"]}]
-        return {"secret": {"name": trust_secret_name(pod_uid), "items": items}}
+        item = {"key": f"trust-{index}", "path": asked["path"], **_mode(pod)}
+        return {"secret": {"name": trust_secret_name(pod_uid), "items": [item]}}
     if reference := source.get("configMap"):
         return source | {"configMap": reference | {"name": config_map_name(reference.get("name"))}}
     if "downwardAPI" in source:
         return source | {"downwardAPI": _downward_api(source["downwardAPI"])}
     return source
+
+
+def _mode(pod: Object) -> Object:
+    """As kubelets write such files (pkg/volume/projected), as far as a Secret's can be the same.
+
+    Where all containers run as one user and there is no ``fsGroup``, a kubelet gives the files to that
+    user alone. A Secret's belong to root, so they stay readable for everybody in the pod.
+    """
+    context = pod["spec"].get("securityContext") or {}
+    return {"mode": OWN_FILES_MODE} if context.get("fsGroup") is not None else {}
 
 
 def _downward_api(source: Object) -> Object:

@@ -15,6 +15,7 @@ from vcluster import api
 
 TOKENS = "/tokens"
 VAULT, SECONDS = "vault.example.com", 900
+GROUP = 2000
 FIELDS = {
     "NAMESPACE": "metadata.namespace",
     "UID_OF_POD": "metadata.uid",
@@ -52,6 +53,7 @@ def tenant(team_a: TenantCluster) -> Iterator[TenantCluster]:
         "known",
         "exec sleep 100000",
         serviceAccountName="robot",
+        securityContext={"fsGroup": GROUP},
         volumes=[{"name": "tokens", "projected": {"sources": sources}}],
     )
     wanted["metadata"]["annotations"] = {"note": "said\ntwice"}
@@ -91,6 +93,11 @@ def reviewed(cluster: Cluster, token: str, *audiences: str) -> Object:
     said = cluster.kubectl("create", "-f", "-", "-o", "json", stdin=json.dumps(review))
     status: Object = json.loads(said)["status"]
     return status
+
+
+def test_a_token_is_for_the_pods_group_only(tenant: TenantCluster) -> None:
+    said = tenant.kubectl("exec", "known", "--", "stat", "-L", "-c", "%a %g", f"{TOKENS}/own")
+    assert said == f"640 {GROUP}\n"
 
 
 def test_a_token_is_for_whom_it_was_asked(

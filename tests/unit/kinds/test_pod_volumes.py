@@ -105,6 +105,22 @@ def test_trust_bundles_come_from_the_tenants_own() -> None:
     ]
 
 
+def test_a_pod_with_a_group_keeps_its_tokens_and_bundles_to_that_group() -> None:
+    sources: list[Object] = [
+        {"serviceAccountToken": {"path": "token"}},
+        {"clusterTrustBundle": {"name": "roots", "path": "roots.pem"}},
+        {"secret": {"name": "s", "items": [{"key": "a", "path": "b"}]}},
+    ]
+    volumes = [{"name": "v", "projected": {"defaultMode": 0o644, "sources": sources}}]
+    for context, modes in (
+        ({"fsGroup": 0}, [0o600, 0o600, None]),
+        ({"runAsUser": 1000}, [None, None, None]),
+    ):
+        found = down(a_pod(volumes=volumes, securityContext=context))["volumes"][0]["projected"]
+        items = [source["secret"]["items"][0] for source in found["sources"]]
+        assert [item.get("mode") for item in items] == modes
+
+
 def test_other_projections_pass() -> None:
     secret = {"secret": {"name": "s", "items": [{"key": "a", "path": "b"}]}}
     settings = {"configMap": {"name": "c", "optional": True}}
