@@ -68,7 +68,7 @@ class App:
         self._settled = False
         self._observers = {name: _Observer(name) for name in ("down", "up")}
         self._controllers = list(self._make_controllers())
-        self._watches = SuperWatches(self._client, self._super)
+        self._watches = SuperWatches(self._client, self._super, self._recovered)
         self._common_informers = [
             *self._watches.published,
             *self._tenants.informers,
@@ -118,6 +118,13 @@ class App:
     def _note(self) -> None:
         self._changed.set()
 
+    def _recovered(self) -> None:
+        """The super cluster answers after a failure: what has failed besides is tried now."""
+        for informer in self._common_informers:
+            informer.hurry()
+        for queue in (self._down, self._up):
+            queue.hurry()
+
     def leave(self) -> None:
         """Hand all tenants over to the other members and end ``run``, within some seconds."""
         self._told_to_leave.set()
@@ -143,7 +150,7 @@ class App:
     async def _settle(self, tasks: asyncio.TaskGroup) -> None:
         """Bring buckets, watches and sessions to what members and tenants there are."""
         membership, sessions = self._membership, self._sessions
-        if not membership.fence.is_open:
+        if was_closed := not membership.fence.is_open:
             sessions.suspend(True)
             await self._turn.pause(lead=False)
             if not await membership.reclaim():
@@ -163,6 +170,8 @@ class App:
         self._turn.resume(self._super.admission, alone=membership.held == buckets.ALL)
         sessions.start(membership.held, tasks)
         sessions.suspend(False)
+        if was_closed:
+            self._recovered()
         if not self._settled and membership.held == share:
             self._settled = True
             log.info("super cluster in step", pods=len(self._super.pods))

@@ -154,11 +154,12 @@ class Session:
                 state.sources[plural],
                 metadata_only=plural in MASS_KINDS,
                 optional=kind.by_definition,
+                on_recovery=self._recovered,
             )
             for plural, kind in self._super.downward.items()
             if kind.enabled(self._tenant)
         ]
-        found.append(Informer(state.client, PODS, state.pods))
+        found.append(Informer(state.client, PODS, state.pods, on_recovery=self._recovered))
         found += [
             Informer(
                 state.client,
@@ -166,6 +167,7 @@ class Session:
                 state.copies[plural],
                 metadata_only=kind.metadata_only,
                 optional=kind.by_definition,
+                on_recovery=self._recovered,
             )
             for plural, kind in self._super.upward.items()
             if kind.enabled(self._tenant)
@@ -187,7 +189,13 @@ class Session:
 
     def _answers_again(self) -> None:
         self._hold()
+        self._recovered()
+
+    def _recovered(self) -> None:
+        """Something was answered after a failure: what has failed besides need not wait out its turn."""
         self.hurry()
+        for queue in (self._super.down, self._super.up):
+            queue.hurry(self._tenant.key)
 
     def _observe(self, answered: bool) -> None:
         if (

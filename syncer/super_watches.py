@@ -9,7 +9,7 @@ served, so they are listed anew when the buckets change and only the tenants tha
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import structlog
 
@@ -35,10 +35,14 @@ CATCH_UP_SECONDS = 1.0
 
 
 class SuperWatches:
-    """The informers, and which buckets they select."""
+    """The informers, and which buckets they select.
 
-    def __init__(self, client: Client, state: SuperState) -> None:
+    ``on_recovery``: called, maybe often, when the super cluster answers after it has failed us.
+    """
+
+    def __init__(self, client: Client, state: SuperState, on_recovery: Callable[[], None]) -> None:
         self._client = client
+        self._on_recovery = on_recovery
         self._state = state
         self._mirrors = {
             plural: Informer(
@@ -46,9 +50,10 @@ class SuperWatches:
                 kind.resource,
                 state.mirrors[plural],
                 metadata_only=plural in MASS_KINDS,
+                on_recovery=self._recovered,
             )
             for plural, kind in state.downward.items()
-        } | {PODS.plural: Informer(client, PODS, state.pods)}
+        } | {PODS.plural: Informer(client, PODS, state.pods, on_recovery=self._recovered)}
         own_events = _EventsOfTenants(state.events, state.mirrors[NAMESPACES.plural])
         self._events = Informer(client, EVENTS, own_events)
         self._others_pods = Informer(client, PODS, state.others_pods)
@@ -194,7 +199,14 @@ class SuperWatches:
             store,
             metadata_only=kind.metadata_only,
             optional=optional,
+            on_recovery=self._recovered,
         )
+
+    def _recovered(self) -> None:
+        everything = (*self._informers(), *self.published, *self._optional_published.values())
+        for informer in everything:
+            informer.hurry()
+        self._on_recovery()
 
     def _informers(self) -> Iterator[Informer]:
         yield from self._mirrors.values()

@@ -113,7 +113,7 @@ class Controller:
         self._failures[request] = failures, now + delay
         if failures >= 4 and reason:
             log.warning("will retry", controller=self._name, request=request, reason=reason)
-        self._queue.add_after(request, delay)
+        self._queue.retry_after(request, delay)
         return outcome
 
     def forget(self, tenant: str) -> None:

@@ -46,6 +46,7 @@ class Store(Protocol):
 class Informer:
     """One kind at one API server.
 
+    ``on_recovery``: called when the server answers after it has failed us.
     An ``optional`` kind need not be served, or to us, and may come to be at any time: while it is not,
     the informer counts as synced, and takes nothing for deleted.
 
@@ -65,6 +66,7 @@ class Informer:
         metadata_only: bool = False,
         optional: bool = False,
         on_relist: Callable[[], None] = lambda: None,
+        on_recovery: Callable[[], None] = lambda: None,
     ) -> None:
         self._client = client
         self._resource = resource
@@ -75,6 +77,7 @@ class Informer:
         self._metadata_only = metadata_only
         self._optional = optional
         self._on_relist = on_relist
+        self._on_recovery = on_recovery
         self._watched_from = ""
         self._last_seen = b""
         self._progress = asyncio.Event()
@@ -98,8 +101,9 @@ class Informer:
                     version = await self.relist()
                     self.synced.set()
                     self._on_relist()
-                started = time.monotonic()
-                broken = False
+                if broken:
+                    self._on_recovery()
+                started, broken = time.monotonic(), False
                 version = await self._follow(version)
                 if time.monotonic() - started > SHORT_WATCH:
                     delay = FIRST_DELAY
@@ -118,8 +122,8 @@ class Informer:
                     self.synced.set()
             version = self._version_seen
             log.info("watch interrupted", kind=self._resource.plural, reason=reason)
-            hurried = await self._rest.take(delay * random.uniform(0.5, 1.5))
-            delay = FIRST_DELAY if hurried else min(delay * 2, LONGEST_DELAY)
+            await self._rest.take(delay * random.uniform(0.5, 1.5))
+            delay = min(delay * 2, LONGEST_DELAY)
 
     def hurry(self) -> None:
         """There is reason to believe that the server answers now: ask it without waiting any longer."""

@@ -13,15 +13,14 @@ class Rest:
     def __init__(self) -> None:
         self._hurried = asyncio.Event()
 
-    async def take(self, seconds: float) -> bool:
-        """Wait, at most so long; whether somebody has cut it short."""
+    async def take(self, seconds: float) -> None:
+        """Wait, at most so long."""
         try:
             async with asyncio.timeout(seconds):
                 await self._hurried.wait()
         except TimeoutError:
-            return False
+            return
         self._hurried.clear()
-        return True
 
     def hurry(self) -> None:
         """Try now."""

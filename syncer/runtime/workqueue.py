@@ -58,6 +58,7 @@ class WorkQueue:
         self._active: set[Request] = set()
         self._followed: set[Request] = set()
         self._delayed: dict[Request, asyncio.TimerHandle] = {}
+        self._retries: set[Request] = set()  # of those delayed
         self._looks = Pace(LOOKS_PER_SECOND, LOOKS_IN_A_ROW)
         self._resting: dict[Request, asyncio.TimerHandle] = {}
         self._getters: deque[asyncio.Future[None]] = deque()
@@ -72,6 +73,7 @@ class WorkQueue:
             return
         if timer := self._delayed.pop(request, None):
             timer.cancel()
+            self._retries.discard(request)
         self._pending[request] = time.monotonic()
         if request not in self._active and request not in self._resting:
             self._enqueue(request)
@@ -96,6 +98,17 @@ class WorkQueue:
             return
         loop = asyncio.get_running_loop()
         self._delayed[request] = loop.call_later(seconds, self._due, request)
+
+    def retry_after(self, request: Request, seconds: float) -> None:
+        """As ``add_after``, for a request that has failed: ``hurry`` makes the wait void."""
+        self.add_after(request, seconds)
+        if request in self._delayed:
+            self._retries.add(request)
+
+    def hurry(self, tenant: str = "") -> None:
+        """There is reason to believe that what has failed succeeds now; of one tenant, or of all."""
+        for request in [one for one in self._retries if tenant in ("", one.tenant)]:
+            self.add(request)
 
     async def get(self) -> Request:
         """The next request, by fairness. The caller must say ``done``."""
@@ -171,6 +184,7 @@ class WorkQueue:
         self._followed = {request for request in self._followed if request.tenant != tenant}
         for request in [request for request in self._delayed if request.tenant == tenant]:
             self._delayed.pop(request).cancel()
+            self._retries.discard(request)
         for request in [request for request in self._resting if request.tenant == tenant]:
             self._resting.pop(request).cancel()
         line = self._lines.pop(tenant, None)
@@ -246,4 +260,5 @@ class WorkQueue:
 
     def _due(self, request: Request) -> None:
         del self._delayed[request]
+        self._retries.discard(request)
         self.add(request)

@@ -270,3 +270,24 @@ async def test_one_that_is_hurried_asks_at_once(apiserver: FakeApiServer, client
             for _ in range(many):
                 await grows_by(informer.hurry, lists, "it has asked")
         running.cancel()
+
+
+async def test_it_tells_when_the_server_answers_after_a_failure(
+    apiserver: FakeApiServer, client: Client
+) -> None:
+    told: list[int] = []
+    informer = Informer(
+        client, CONFIG_MAPS, Mirror(), on_recovery=lambda: told.append(whole_lists(apiserver))
+    )
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(informer.run())
+        await eventually(lambda: apiserver.open_watches, "the watch is open")
+        assert not told, "nothing had failed"
+        await apiserver.stop()
+        refusal = apiserver.script.add_for_good("LIST", "configmaps", Answer(503))
+        await apiserver.start()
+        await eventually(lambda: refusal.hits > 1, "it is refused")
+        assert not told
+        refusal.remove()
+        await eventually(lambda: told, "it has told")
+        running.cancel()

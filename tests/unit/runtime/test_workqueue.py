@@ -42,6 +42,33 @@ async def test_tenants_are_served_by_their_weights() -> None:
     assert (served.count("heavy"), served.count("light")) == (30, 10)
 
 
+async def test_what_has_failed_is_hurried_and_nothing_else() -> None:
+    queue = a_queue()
+    for tenant in ("acme", "other"):
+        queue.retry_after(a_request(tenant, "failed"), 3600)
+        queue.add_after(a_request(tenant, "put off"), 3600)
+    queue.hurry("acme")
+    assert len(queue) == 1
+    failed = await queue.get()
+    assert failed == a_request("acme", "failed")
+    queue.done(failed)
+    queue.hurry("acme")
+    assert not len(queue), "it has been tried"
+    queue.hurry()
+    assert await queue.get() == a_request("other", "failed")
+    assert not len(queue)
+
+
+async def test_a_failed_request_is_handed_out_in_its_time_and_forgotten_with_its_tenant() -> None:
+    queue = a_queue()
+    queue.retry_after(a_request("acme"), 0.01)
+    assert await taken(queue, 1) == ["acme"]
+    queue.retry_after(a_request("other"), 3600)
+    queue.forget("other")
+    queue.hurry()
+    assert not len(queue)
+
+
 async def test_a_tenant_saves_no_credit_while_it_has_nothing_to_do() -> None:
     queue = a_queue()
     queue.set_weight("heavy", 10)
