@@ -17,6 +17,7 @@ E2E = "registry.k8s.io/e2e-test-images"
 PROGRAMS = {
     "dig": "bind9-dnsutils",
     "curl": "curl",
+    "wget": "wget",  # busybox's crashes when it is given a time-out
     "nc": "netcat-openbsd",
     "ss": "iproute2",
     "bash": "bash",
