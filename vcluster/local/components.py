@@ -56,6 +56,9 @@ MODULES = {
 }
 
 STOPPED_LAST = {ETCD: 2, API_SERVER: 1}
+# kwok gives up a write that fails while etcd is away, and does not look at the pod again before its watch
+# ends, up to ten minutes later. A kubelet tries again; a new kwok looks at all pods.
+FOLLOWS = {KWOK: ETCD}
 
 # kwok holds a lease per node; a new kwok would wait until those of a killed one expire.
 KWOK_START = (
@@ -110,6 +113,7 @@ def programs(
             environment=_environment(name, state, ports, options.kubeconfig, site)
             | ({"VC_FILES": digests[name]} if name in digests else {}),
             priority=STOPPED_LAST.get(name, 0),
+            follows=FOLLOWS.get(name, ""),
         )
         for name in names
     ]

@@ -20,6 +20,9 @@ LAST_TO_START = 999
 """supervisord's number of what is started last and stopped first; it counts the other way."""
 LOG_BYTES, LOG_BACKUPS = 20 << 20, 2
 
+FOLLOWS = "VC_FOLLOWS"
+"""In the environment of a section, from where followers.py reads it; the process does not get it."""
+
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 _PLAIN = re.compile(r"[^A-Za-z0-9_@%+=:,./-]")
@@ -43,6 +46,8 @@ class Program:
     """When all start the highest are first, when all stop they are last: what others need."""
     niceness: int = 0
     """0 to 19: how far it stands back where CPU is short, as in nice(1)."""
+    follows: str = ""
+    """A program of the same group: whenever that one ends, this one is killed, and so begins anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,9 @@ def validate(group: str, programs: Sequence[Program]) -> None:
             raise ValueError(msg)
         if not program.command:
             msg = f"program {program.name!r} has an empty command"
+            raise ValueError(msg)
+        if program.follows and program.follows not in names:
+            msg = f"program {program.name!r} follows {program.follows!r}, which is not in {group!r}"
             raise ValueError(msg)
         validate_path(program.log_file)
         if program.directory is not None:
@@ -141,6 +149,8 @@ def _render(group: str, program: Program, mark: str) -> str:
         "stdout_logfile_maxbytes": str(LOG_BYTES),
         "stdout_logfile_backups": str(LOG_BACKUPS),
     }
+    if program.follows:
+        lines["environment"] = f'{FOLLOWS}="{section(group, program.follows)}"'
     if program.directory is not None:
         lines["directory"] = str(program.directory).replace("%", "%%")
     body = "".join(f"{key}={value}\n" for key, value in lines.items())

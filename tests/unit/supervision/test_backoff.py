@@ -13,7 +13,7 @@ from vcluster.supervision.backoff import MAX_BACKOFF_SECONDS, BackoffInterface
 def test_after_thirty_failures_it_is_tried_again_soon_and_all_are_counted() -> None:
     before = events.callbacks[:]
     try:
-        interface = BackoffInterface()
+        interface = BackoffInterface(SimpleNamespace(process_groups={}))
         process = Subprocess(SimpleNamespace(name="g.a"))
         for _ in range(30):
             process.change_state(ProcessStates.STARTING)

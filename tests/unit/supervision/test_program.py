@@ -41,6 +41,7 @@ def test_what_cannot_be_written_is_refused(argument: str) -> None:
         ("g", Program("x", (), LOG), "empty command"),
         ("g", Program("x", ("true",), Path("log")), "must be absolute"),
         ("g", Program("x", ("true",), Path("/a b/log")), "white space"),
+        ("g", Program("x", ("true",), LOG, follows="y"), "follows .y., which is not in .g."),
     ],
 )
 def test_bad_declarations_are_named(group: str, program: Program, word: str) -> None:

@@ -63,6 +63,23 @@ def test_a_killed_program_comes_back_and_is_counted(
     assert restarts(supervisor, "a") == 1
 
 
+def test_a_program_that_follows_another_begins_anew_with_it(
+    supervisor: Supervisor, sleeper: Sleeper
+) -> None:
+    programs = [sleeper("a"), replace(sleeper("b"), follows="a"), sleeper("c")]
+    supervisor.apply("g", programs)
+    before = pids(supervisor)
+    os.kill(before["a"], signal.SIGKILL)
+    wait_until("b begins anew", lambda: pids(supervisor)["b"] not in (0, before["b"]))
+    assert not is_alive(before["b"])
+    wait_until("a is back", lambda: pids(supervisor)["a"] not in (0, before["a"]))
+    again = pids(supervisor)
+    os.kill(again["b"], signal.SIGKILL)
+    wait_until("b is back", lambda: pids(supervisor)["b"] not in (0, again["b"]))
+    assert pids(supervisor) | {"b": 0} == again | {"b": 0}, "nobody follows b"
+    assert again["c"] == before["c"]
+
+
 def test_a_restart_that_was_asked_for_is_not_counted(
     supervisor: Supervisor, sleeper: Sleeper
 ) -> None:
