@@ -77,7 +77,7 @@ class _Maker:
         # busybox's own shell prefers its applets to programs, and drops variables with a "-" in their name.
         self._shell = (_program("bash"), "/bin/sh")
         programs = ((_program(name), f"/usr/bin/{name}") for name in PROGRAMS)
-        self._tools = (self._shell, *programs)
+        self._tools = (self._shell, (self._shell[0], "/bin/bash"), *programs)
         accounts = ((_text(folder / name, text), f"/etc/{name}") for name, text in ACCOUNTS.items())
         pair = ((sources / "porter" / name, f"/{name}") for name in PORTER)
         uploads = (_text(folder / "keep", ""), "/uploads/.keep")
