@@ -97,6 +97,8 @@ class TenantPod(msgspec.Struct, gc=False):
     qos: str
     priority: int = 0
     """By the tenant's own classes; it orders the tenant's pods only."""
+    claims: str = ""
+    """What its status says of the claims that were made of its templates, as JSON; empty: nothing."""
     preempts: bool = True
     """It may take the place of the tenant's pods of lower priority."""
     synced: int = 0
@@ -171,6 +173,7 @@ class _PodStatus(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     phase: str = ""
     qos_class: str = ""
     conditions: list[_PodCondition] | None = None
+    resource_claim_statuses: msgspec.Raw = msgspec.Raw()
 
 
 class _TenantPodView(msgspec.Struct, gc=False):
@@ -214,6 +217,7 @@ def decode_tenant_pod(raw: bytes) -> tuple[ObjectKey, TenantPod]:
         disrupted=any(item.type == "DisruptionTarget" for item in status.conditions or ()),
         qos=intern(status.qos_class),
         priority=spec.priority or 0,
+        claims=bytes(status.resource_claim_statuses).decode(),
         preempts=spec.preemption_policy != "Never",
     )
 

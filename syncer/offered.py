@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from kube.objects import Object, ObjectKey, decode_object
 from kube.resources import (
+    DEVICE_CLASSES,
     INGRESS_CLASSES,
     PRIORITY_CLASSES,
     RUNTIME_CLASSES,
@@ -18,6 +19,7 @@ from syncer.runtime.store import ObjectStore
 from vcluster import api
 
 RESOURCES = (
+    DEVICE_CLASSES,
     INGRESS_CLASSES,
     PRIORITY_CLASSES,
     RUNTIME_CLASSES,
@@ -52,11 +54,19 @@ def offers_of(published: Mapping[str, ObjectStore[Entry]]) -> Offers:
         not_offered_runtime_class=_not_offered(published[RUNTIME_CLASSES.plural]),
         storage_classes=frozenset(storage),
         default_storage_class=default_class(list(storage.values())),
+        device_classes=frozenset(public(DEVICE_CLASSES)),
+        extended_resources=_extended_resources(published.get(DEVICE_CLASSES.plural)),
         ingress_classes=frozenset(ingress),
         default_ingress_class=default_class(list(ingress.values())),
         snapshot_classes=frozenset(snapshot),
         default_snapshot_class=default_class(list(snapshot.values())),
     )
+
+
+def _extended_resources(classes: ObjectStore[Entry] | None) -> dict[str, str]:
+    found = [decode_object(entry.raw) for entry in classes.values()] if classes is not None else []
+    named = {one["metadata"]["name"]: one["spec"].get("extendedResourceName") for one in found}
+    return {name: resource for name, resource in named.items() if resource}
 
 
 def _not_offered(classes: ObjectStore[Entry]) -> str:

@@ -139,7 +139,11 @@ def _compare(
     if int(view.metadata.resource_version) != mirror.version:
         return  # the watch is ahead of this list
     wanted = pod_status.to_tenant(
-        view, qos=source.qos, namespace=mirror.source.namespace, own_conditions={}
+        view,
+        qos=source.qos,
+        namespace=mirror.source.namespace,
+        own_conditions={},
+        claims=source.claims,
     )
     bound = source.node or not mirror.node
     if bound and not source.gated and _canonical_bytes(wanted) == shown.get(mirror.source):

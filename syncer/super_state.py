@@ -12,6 +12,7 @@ from kube.client import Client
 from kube.objects import Object, ObjectKey, decode_object
 from kube.resources import (
     CONFIG_MAPS,
+    DEVICE_CLASSES,
     EVENTS,
     NAMESPACES,
     NODES,
@@ -21,8 +22,8 @@ from kube.resources import (
 )
 from syncer.admission.admission import Admission
 from syncer.admission.grants import Turn
-from syncer.admission.ledger import Item
-from syncer.admission.object_usage import object_usage
+from syncer.by_node import ByNode
+from syncer.counted import count, count_claims
 from syncer.entries import Entry, SuperPod, TenantPod, decode_super_pod, entry_decoder
 from syncer.hosts import Hosts, holder_of
 from syncer.kinds import UPWARD
@@ -86,6 +87,8 @@ class SuperState:
         self.others_pods = ObjectStore[SuperPod](decode_super_pod, self._others_pod_changed)
         """The device pods that other syncers care for; empty if there are none."""
         self.history = History()
+        self.devices = ByNode()
+        """What there is on which node, and is shown with it."""
 
     def add_downward(self, kind: DownwardKind) -> ObjectStore[Entry]:
         """A kind that tenants' options ask for; where its mirrors are to be kept."""
@@ -163,16 +166,6 @@ class SuperState:
         entry = self.mirrors[NAMESPACES.plural].get(ObjectKey("", namespace))
         state = self.tenants.get(entry.tenant) if entry else None
         return (state, entry.source.name) if state and entry else None
-
-    def count(self, tenant: str, plural: str, key: ObjectKey, mirror: Entry | None) -> None:
-        """Let a mirror count against the quota of its tenant, if it has one, or no longer (None)."""
-        if tenant not in self.admission.ledgers:
-            return
-        usage = None
-        if mirror is not None:
-            shown = decode_object(mirror.raw) if mirror.raw else None
-            usage = object_usage(self.downward[plural].resource, shown)
-        self.admission.mirror(tenant, Item(plural, key), usage)
 
     def forget(self, tenant: str) -> None:
         """The tenant's session has ended: what waited for it goes."""
@@ -255,7 +248,7 @@ class SuperState:
             return
         if state.mirror_key(plural, entry.source) != key:
             return
-        self.count(entry.tenant, plural, key, after)
+        count(self, entry.tenant, plural, key, after)
         request = Request(entry.tenant, plural, *entry.source)
         if after is not None:
             if own:
@@ -318,6 +311,7 @@ class SuperState:
         if after is None:
             self._shown.pop(name, None)
             self._linked_to.pop(name, None)
+            self.devices.put(plural, key.name, "")
             if plural == NODES.plural:
                 self.admission.node(key.name, None)
         else:
@@ -327,9 +321,9 @@ class SuperState:
                 return  # a heartbeat, say
             self._shown[name] = shown
             if plural == NODES.plural:
-                self.admission.node(key.name, found)
-                if is_silent(found):
-                    self._ask_for_given_up(key.name)
+                self._node_changed(key.name, found)
+            if kind.node is not None:
+                self.devices.put(plural, key.name, kind.node(found))
             if kind.link is not None:
                 target = kind.link.target(found)
                 self._linked_to[name] = target.key.namespace if target else ""
@@ -338,7 +332,14 @@ class SuperState:
             self.up.add(Request(tenant, plural, "", key.name))
         if plural in CLASSES:
             self._offers = None
+            if plural == DEVICE_CLASSES.plural:
+                count_claims(self)
             self._ask_again()
+
+    def _node_changed(self, name: str, node: Object) -> None:
+        self.admission.node(name, node)
+        if is_silent(node):
+            self._ask_for_given_up(name)
 
     def _ask_again(self) -> None:
         """The offers have changed: what was refused for them may be admitted now."""

@@ -249,8 +249,9 @@ class TenantState:
             self._placed(key, after.node)
         if before and before.uid == after.uid:
             after.synced, after.removed = before.synced, before.removed
-            seen = before.mutable, before.deleting, before.grace
-            if seen == (after.mutable, after.deleting, after.grace) and not after.gated:
+            seen = before.mutable, before.deleting, before.grace, before.claims
+            now = after.mutable, after.deleting, after.grace, after.claims
+            if seen == now and not after.gated:
                 return
             if after.removed:
                 return  # this is what we have asked for ourselves; nothing is left below
@@ -290,6 +291,9 @@ class TenantState:
         raw: bytes,
         own: bool,
     ) -> None:
+        if plural == NODES.plural and (before is None or after is None):
+            for item in self.super.devices.of(key.name):
+                self.super.up.add(self.request(item.plural, ObjectKey("", item.name)))
         said = plural == NODES.plural and self.own_nodes.changed(key.name, before, after)
         if plural == RUNTIME_CLASSES.plural:
             for pod in self.unclassed:

@@ -156,6 +156,11 @@ QUOTA_CONFIG_MAP = "virtualcluster-quota"
 STORAGE_CLASS_QUOTA_SUFFIX = ".storageclass.storage.k8s.io/"
 """In a key of a quota: between a storage class and what is limited of it."""
 
+DEVICE_CLASS_QUOTA_SUFFIX = ".deviceclass.resource.k8s.io/devices"
+"""In a key of a quota: behind a device class."""
+DEVICE_CLASS_RESOURCE_PREFIX = "deviceclass.resource.kubernetes.io/"
+"""Before the name of a device class: a resource that every class has (Kubernetes 1.36)."""
+
 ROOT_CA_CONFIG_MAP = "kube-root-ca.crt"
 MIRRORED_ROOT_CA_CONFIG_MAP = "virtualcluster-root-ca.crt"
 """The tenant's ``kube-root-ca.crt`` in its super namespace: the super cluster publishes its own."""

@@ -45,6 +45,9 @@ class Sync(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     ingress_annotations: tuple[str, ...] = ()
     """Annotations of ingresses that may reach their controller: whole keys, or ``prefix/*``."""
     volume_snapshots: bool = False
+    resource_claims: bool = False
+    opaque_configuration_drivers: tuple[str, ...] = ()
+    """Drivers of devices that claims may give parameters of their own."""
     custom_resources: tuple[CustomResource, ...] = ()
 
     @property

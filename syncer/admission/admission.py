@@ -27,6 +27,7 @@ from syncer.admission.candidates import (
     Ticket,
 )
 from syncer.admission.capacity import Capacity
+from syncer.admission.device_usage import Extended
 from syncer.admission.gangs import Gang
 from syncer.admission.grants import AlwaysOurs, Grants, Turn
 from syncer.admission.kept_room import KeptRoom
@@ -50,6 +51,7 @@ class Admission:
     ) -> None:
         self.ledgers: dict[str, Ledger] = {}
         """Of the tenants that have a quota."""
+        self.extended_resources: Extended = {}
         self._capacity = Capacity(clock)
         self._clock = clock
         self._wake = wake
@@ -132,7 +134,8 @@ class Admission:
             return
         ledger = self.ledgers.get(pod.tenant)
         counts = ledger is not None or bool(pod.gang)
-        seen = observed_pod(pod, raw, counts=counts) if after is not None else None
+        extended = self.extended_resources
+        seen = observed_pod(pod, raw, counts=counts, extended=extended) if after else None
         if ledger is not None and ledger.observe(
             Item(PODS.plural, key), seen.usage if seen else None
         ):

@@ -1,16 +1,24 @@
 """What an object that is no pod counts for against a quota: the rules of ResourceQuota, in nanos."""
 
+from types import MappingProxyType
+
 from kube.objects import Object
 from kube.quantities import NANOS, nanos
-from kube.resources import PERSISTENT_VOLUME_CLAIMS, SERVICES, Resource
+from kube.resources import PERSISTENT_VOLUME_CLAIMS, RESOURCE_CLAIMS, SERVICES, Resource
+from syncer.admission.device_usage import Extended, claim_usage
 from vcluster import api
 
 PLAIN_COUNTS = frozenset({"configmaps", "secrets", "services", "persistentvolumeclaims"})
 """The kinds that ResourceQuota counts under their own name, besides ``count/...``."""
 
 
-def object_usage(resource: Resource, obj: Object | None) -> dict[str, int]:
-    """What an object counts for; it may be None where only its being there counts."""
+def object_usage(
+    resource: Resource, obj: Object | None, extended: Extended = MappingProxyType({})
+) -> dict[str, int]:
+    """What an object counts for; it may be None where only its being there counts.
+
+    ``extended``: the resources that stand for device classes.
+    """
     group = f".{resource.group}" if resource.group else ""
     used = {f"count/{resource.plural}{group}": NANOS}
     if resource.plural in PLAIN_COUNTS:
@@ -21,6 +29,8 @@ def object_usage(resource: Resource, obj: Object | None) -> dict[str, int]:
         used |= _service(obj["spec"])
     elif resource is PERSISTENT_VOLUME_CLAIMS:
         used |= _claim(obj)
+    elif resource is RESOURCE_CLAIMS:
+        used |= claim_usage(obj, extended)
     return used
 
 

@@ -1,11 +1,13 @@
 """What a super pod holds, as its last state shows. Pure."""
 
+from types import MappingProxyType
 from typing import NamedTuple
 
 from kube.objects import decode_object
 from syncer.admission.capacity import Held
+from syncer.admission.device_usage import Extended
 from syncer.admission.nodes import Wanted, placement
-from syncer.admission.pod_usage import Usage, pod_usage, requested
+from syncer.admission.pod_usage import Usage, on_nodes, pod_usage, requested
 from syncer.entries import SuperPod
 
 
@@ -20,17 +22,19 @@ class Observed(NamedTuple):
     """Its gang has begun: it runs, or will, or has succeeded."""
 
 
-def observed_pod(entry: SuperPod, raw: bytes, *, counts: bool) -> Observed:
-    """``counts``: the tenant has a quota."""
+def observed_pod(
+    entry: SuperPod, raw: bytes, *, counts: bool, extended: Extended = MappingProxyType({})
+) -> Observed:
+    """``counts``: the tenant has a quota; ``extended``: the resources that stand for device classes."""
     pod = decode_object(raw)
     spec, status = pod["spec"], pod.get("status") or {}
     phase = status.get("phase")
     held = None
     if entry.devices and phase not in ("Succeeded", "Failed"):
-        wanted = Wanted(requested(pod, spec.get("overhead")), placement(spec))
+        wanted = Wanted(on_nodes(requested(pod, spec.get("overhead"))), placement(spec))
         held = Held(entry.tenant, wanted, bool(entry.gang), entry.node, _is_stuck(status))
     return Observed(
-        usage=pod_usage(pod) if counts else {},
+        usage=pod_usage(pod, extended=extended) if counts else {},
         held=held,
         alive=not entry.deleting and phase != "Failed",
     )

@@ -6,10 +6,12 @@ and resizes add up.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from kube.objects import Object
 from kube.quantities import NANOS, nanos
+from syncer.admission.device_usage import Extended, extended_usage, is_of_class
 from vcluster import hosts_file
 
 Usage = Mapping[str, int]
@@ -23,8 +25,13 @@ HUGE_PAGES = "hugepages-"
 _Resources = Mapping[str, Any]
 
 
-def pod_usage(pod: Object, overhead: _Resources | None = None) -> dict[str, int]:
-    """What the pod counts for; ``overhead`` instead of its own, which a tenant may have made up."""
+def pod_usage(
+    pod: Object, overhead: _Resources | None = None, extended: Extended = MappingProxyType({})
+) -> dict[str, int]:
+    """What the pod counts for; ``overhead`` instead of its own, which a tenant may have made up.
+
+    ``extended``: the resources that stand for device classes.
+    """
     used = {"count/pods": NANOS}
     if (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
         return used
@@ -42,7 +49,12 @@ def pod_usage(pod: Object, overhead: _Resources | None = None) -> dict[str, int]
             used[name] = used[f"requests.{name}"] = amount
         elif is_extended(name):
             used[f"requests.{name}"] = amount
-    return used
+    return used | extended_usage(requests, extended)
+
+
+def on_nodes(amounts: Usage) -> dict[str, int]:
+    """Of what a pod asks for: what nodes have; the rest the scheduler claims for it."""
+    return {name: amount for name, amount in amounts.items() if not is_of_class(name)}
 
 
 def requested(pod: Object, overhead: _Resources | None = None) -> dict[str, int]:
@@ -96,7 +108,8 @@ def devices(pod: Object) -> dict[str, int]:
             resources = container.get("resources")
             if resources and any(map(is_extended, resources.get("limits") or ())):
                 asked = _together(spec, _asked)
-                return {name: value for name, value in asked.items() if value and is_extended(name)}
+                amounts = {name: value for name, value in asked.items() if is_extended(name)}
+                return {name: value for name, value in on_nodes(amounts).items() if value}
     return {}
 
 

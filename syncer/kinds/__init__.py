@@ -6,6 +6,7 @@ from syncer.kinds.classes import PRIORITY_CLASS, RUNTIME_CLASS, STORAGE_CLASS
 from syncer.kinds.configuration import CONFIG_MAP, SECRET
 from syncer.kinds.custom_resource import custom_resource_down, custom_resource_up
 from syncer.kinds.definition import DEFINITION
+from syncer.kinds.devices import DEVICE_CLASS, RESOURCE_SLICE
 from syncer.kinds.endpoint_slice import endpoint_slice_kind
 from syncer.kinds.ingress import INGRESS
 from syncer.kinds.ingress_class import INGRESS_CLASS
@@ -16,6 +17,7 @@ from syncer.kinds.node import NODE
 from syncer.kinds.persistent_volume import PERSISTENT_VOLUME
 from syncer.kinds.persistent_volume_claim import PERSISTENT_VOLUME_CLAIM
 from syncer.kinds.pod_disruption_budget import POD_DISRUPTION_BUDGET
+from syncer.kinds.resource_claim import RESOURCE_CLAIM
 from syncer.kinds.service import SERVICE
 from syncer.kinds.volume_snapshot import VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CLASS
 from vcluster.sync import Sync
@@ -60,10 +62,13 @@ def downward_kinds(
 
 
 def optional_kinds(options: Sync) -> tuple[list[DownwardKind], list[UpwardKind]]:
-    """The kinds of custom resources that options ask for, in both directions."""
+    """The kinds that the super cluster may not serve, as far as options ask for them; in both directions."""
     down, up = [], []
     if options.definitions:
         up.append(DEFINITION)
+    if options.resource_claims:
+        down.append(RESOURCE_CLAIM)
+        up += [DEVICE_CLASS, RESOURCE_SLICE]
     if options.volume_snapshots:
         down.append(VOLUME_SNAPSHOT)
         up.append(VOLUME_SNAPSHOT_CLASS)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -69,6 +69,16 @@ class Link:
     """``(object, key, UID)`` → the object, naming the tenant's object of that key and UID."""
 
 
+class Pods(Protocol):
+    """The pods of one of the tenant's namespaces, on both sides."""
+
+    def shown(self, name: str, uid: str) -> str:
+        """The UID of the tenant's living pod of which this is the super pod; empty: there is none."""
+
+    def is_bound(self, name: str, uid: str) -> bool:
+        """This is a living pod of the tenant's, and it has a node."""
+
+
 def every_tenant(_: Tenant) -> bool:
     """The kind is mirrored whatever the options are."""
     return True
@@ -95,6 +105,9 @@ class DownwardKind:
     never later, as admission is. Raises Refused; tried again when the offers change."""
     link: Link | None = None
     """To an upward kind, which has to be shown first; ``to_tenant`` gets the mirror translated."""
+    consumers: Callable[[Object, Object, Pods], Object] | None = None
+    """``(super object, tenant object, pods)`` → the super object, naming the tenant's pods instead of
+    super pods. ``to_tenant`` gets it."""
     enabled: Callable[[Tenant], bool] = every_tenant
     """The tenant's options have this kind go down. If they no longer do, its mirrors go."""
     by_definition: bool = False
@@ -122,6 +135,8 @@ class UpwardKind:
     link: Link | None = None
     """To a downward kind: only the tenant whose mirror the object names sees it. If the tenant has an
     object of that name itself, it sees this one under another name."""
+    node: Callable[[Object], str] | None = None
+    """The node that the object is of: it is shown to those who see that node. Empty: to nobody."""
     released: Callable[[Object], list[Write]] | None = None
     """Of the live tenant object: what has to be written before it can be deleted."""
     enabled: Callable[[Tenant], bool] = every_tenant
@@ -303,6 +318,15 @@ def object_patch(live: Object, wanted: Object) -> Object | None:
     if metadata := metadata_patch(live, wanted):
         patch["metadata"] = metadata
     return patch or None
+
+
+def patch_beside_spec(live: Object, wanted: Object) -> Object | None:
+    """The JSON merge patch for an object whose spec says once for all how it came to be."""
+    have, want = ({**body(obj), "spec": None} for obj in (live, wanted))
+    change: Object = merge_patch(have, want) or {}
+    if metadata := metadata_patch(live, wanted):
+        change["metadata"] = metadata
+    return change or None
 
 
 def metadata_patch(live: Object, wanted: Object) -> Object:

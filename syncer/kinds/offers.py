@@ -26,6 +26,9 @@ class Offers:
     """Of the storage classes the one for claims that name none; empty: there is no such."""
     ingress_classes: frozenset[str] = frozenset()
     default_ingress_class: str = ""
+    device_classes: frozenset[str] = frozenset()
+    extended_resources: Mapping[str, str] = field(default_factory=dict)
+    """By device class, offered or not: the resource by whose name pods get devices of it as well."""
     snapshot_classes: frozenset[str] = frozenset()
     default_snapshot_class: str = ""
     tenant_priority_class: str = ""

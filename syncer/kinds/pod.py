@@ -9,8 +9,9 @@ from typing import Any
 
 from kube.objects import Object
 from kube.resources import PODS
-from syncer.kinds.mirror import Refused, digest, super_metadata
+from syncer.kinds.mirror import digest, super_metadata
 from syncer.kinds.offers import Offers
+from syncer.kinds.pod_claims import claims, refuse_classes
 from syncer.kinds.pod_containers import container, refuse_reserved_names
 from syncer.kinds.pod_downward_api import shown_texts
 from syncer.kinds.pod_placement import affinity, without_merged_keys
@@ -53,7 +54,8 @@ def to_super(pod: Object, tenant: Tenant, offers: Offers, handler: str | None = 
     wanted = {name: value for name, value in spec.items() if name not in TENANT_ONLY}
     wanted |= _priority_class(wanted.pop("priorityClassName", ""), offers)
     wanted |= runtime(spec.get("runtimeClassName"), handler, tenant, offers)
-    refuse_resource_claims(spec)
+    wanted |= claims(pod, tenant)
+    refuse_classes(spec, tenant, offers)
     refuse_reserved_names(wanted)
     for kind in ("initContainers", "containers"):
         if kind in spec:
@@ -126,18 +128,6 @@ def pod_marks(pod: Object) -> dict[str, str]:
         **shown_texts(pod),
         **({api.SCHEDULING_GATES_ANNOTATION: " ".join(gates)} if gates else {}),
     }
-
-
-def refuse_resource_claims(spec: Object) -> None:
-    """Raise Refused for devices by claim: the claims, and what the drivers need, are not mirrored."""
-    if claims := spec.get("resourceClaims"):
-        names = ", ".join(repr(claim.get("name", "")) for claim in claims)
-        raise Refused(
-            "spec.resourceClaims",
-            "NotServed",
-            f"{names}: resource claims are not known where pods run; "
-            "ask for devices by resources.limits, as in nvidia.com/gpu",
-        )
 
 
 def mutable_digest(pod: Object, tenant: Tenant) -> str:

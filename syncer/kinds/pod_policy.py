@@ -32,7 +32,7 @@ def admitted(super_pod: Object, tenant: Tenant) -> Object:
         *pod_security.refusals(spec, annotations, policy.pod_security),
         *_volumes(spec, policy),
         *_images(spec, policy),
-        *_tolerations(spec.get("tolerations"), policy),
+        *denied_tolerations("spec.tolerations", spec, policy),
     ):
         raise refused
     completed = spec | _resources(spec, policy)
@@ -63,7 +63,7 @@ def refuse_changes(live: Object, change: Object, tenant: Tenant) -> None:
     for refused in (
         *pod_security.refusals(debugging, {}, policy.pod_security),
         *_images(spec, policy),
-        *_tolerations(added, policy),
+        *denied_tolerations("spec.tolerations", {"tolerations": added}, policy),
     ):
         raise refused
     if policy.active_deadline_seconds and "activeDeadlineSeconds" in spec:
@@ -123,15 +123,16 @@ def _images(spec: Object, policy: Policy) -> Iterator[Refused]:
             yield Refused(field, "ImageNotAllowed", f"{image!r} must come from one of: {allowed}")
 
 
-def _tolerations(tolerations: list[Object] | None, policy: Policy) -> Iterator[Refused]:
+def denied_tolerations(field: str, obj: Object, policy: Policy) -> Iterator[Refused]:
+    """Those of ``obj`` (a pod's spec, a request for devices) that the policy does not allow."""
     denied = policy.denied_taints
-    for toleration in tolerations or () if denied else ():
+    for toleration in obj.get("tolerations") or () if denied else ():
         key = toleration.get("key")
         if not key:
             message = f"one without a key tolerates every taint, and none may tolerate {denied[0]}"
-            yield Refused("spec.tolerations", "TolerationDenied", message)
+            yield Refused(field, "TolerationDenied", message)
         elif key in denied:
-            yield Refused("spec.tolerations", "TolerationDenied", f"{key!r} may not be tolerated")
+            yield Refused(field, "TolerationDenied", f"{key!r} may not be tolerated")
 
 
 def _runtime_class(own: str | None, tenant: Tenant) -> str:

@@ -22,6 +22,8 @@ _decode_conditions = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
 _decode_whole_conditions = msgspec.json.Decoder(list[dict[str, object]]).decode
 _decode_string = msgspec.json.Decoder(str).decode
 _decode_integer = msgspec.json.Decoder(int).decode
+CLAIM_FIELDS = ("resourceClaimStatuses", "extendedResourceClaimStatus")
+"""They name claims; the second one those that the super cluster's scheduler makes for itself."""
 _PARTS_WITH_NAMES = (*hosts_file.STATUSES, "conditions")
 _HOSTS = hosts_file.NAME.encode()
 _SAID_OF_CLASS = api.SAID_OF_TENANT_PRIORITY_CLASS.encode()
@@ -56,17 +58,27 @@ def unschedulable(status: Mapping[str, msgspec.Raw]) -> str:
 
 
 def to_tenant(
-    view: SuperPodView, *, qos: str, namespace: str, own_conditions: Mapping[str, Object]
+    view: SuperPodView,
+    *,
+    qos: str,
+    namespace: str,
+    own_conditions: Mapping[str, Object],
+    claims: str = "",
 ) -> bytes:
     """The status of the tenant's pod, as JSON.
 
     From the super cluster come all fields, with these exceptions: ``qosClass`` cannot change and
     stays the tenant's; generations are the tenant's (the mirror's annotation says which one it shows);
-    conditions of declared readiness gates are the tenant's own (``own_conditions``, by type); the super
-    namespace's name and the super pod's UID become the tenant's wherever they stand in a message, and
+    conditions of declared readiness gates are the tenant's own (``own_conditions``, by type), and so is
+    what is said of claims made of templates (``claims``, as JSON: its own controller made them); the
+    super namespace's name and the super pod's UID become the tenant's wherever they stand in a message, and
     what the scheduler says of our PriorityClass is left out, and so is our init container.
     """
     status = _without_ours(view.status)
+    for field in CLAIM_FIELDS:
+        status.pop(field, None)
+    if claims:
+        status[CLAIM_FIELDS[0]] = msgspec.Raw(claims.encode())
     if qos:
         status["qosClass"] = msgspec.Raw(msgspec.json.encode(qos))
     shown = int(view.metadata.annotations.get(api.GENERATION_ANNOTATION, "0") or 0)

@@ -10,8 +10,7 @@ from syncer.kinds.mirror import (
     Refused,
     Write,
     body,
-    merge_patch,
-    metadata_patch,
+    patch_beside_spec,
     status_writes,
     super_metadata,
     with_digest,
@@ -46,15 +45,6 @@ def to_super(snapshot: Object, tenant: Tenant) -> Object:
     return with_digest(wanted)
 
 
-def patch(live: Object, wanted: Object) -> Object | None:
-    """What differs beside the spec: that says how the snapshot was taken, once for all."""
-    have, want = ({**body(obj), "spec": None} for obj in (live, wanted))
-    change: Object = merge_patch(have, want) or {}
-    if metadata := metadata_patch(live, wanted):
-        change["metadata"] = metadata
-    return change or None
-
-
 def to_tenant(mirror: Object, snapshot: Object, tenant: Tenant) -> list[Write]:
     """The status, with the tenant's name of the namespace in messages."""
     return status_writes(mirror, snapshot, tenant)
@@ -63,7 +53,7 @@ def to_tenant(mirror: Object, snapshot: Object, tenant: Tenant) -> list[Write]:
 VOLUME_SNAPSHOT = DownwardKind(
     resource=VOLUME_SNAPSHOTS,
     to_super=to_super,
-    patch=patch,
+    patch=patch_beside_spec,  # how it was taken does not change
     to_tenant=to_tenant,
     admitted=admitted,
     enabled=lambda tenant: tenant.sync.volume_snapshots,

@@ -32,7 +32,7 @@ async def within_quota(
         yield
         return
     item = Item(resource.plural, mirror_key)
-    usage = object_usage(resource, wanted)
+    usage = object_usage(resource, wanted, admission.extended_resources)
     short = admission.claim(state.request(resource.plural, key), item, usage)
     if short is not None:
         message = f"waits for quota: {describe(short)}"

@@ -11,7 +11,7 @@ from syncer.admission import candidates as holds
 from syncer.admission.candidates import INCOMPLETE_SECONDS, Candidate, Hold
 from syncer.admission.ledger import Item, describe
 from syncer.admission.nodes import Wanted, placement
-from syncer.admission.pod_usage import devices, pod_usage, requested, unnamed
+from syncer.admission.pod_usage import devices, on_nodes, pod_usage, requested, unnamed
 from syncer.kinds.mirror import Refused
 from syncer.reconcilers.gang_owners import gang_of
 from syncer.reconcilers.messages import tell
@@ -43,6 +43,7 @@ class PodAdmission:
                 f"your quota limits these, so every container must name them: {missing}",
             )
         overhead = self._super.overhead_of(wanted["spec"].get("runtimeClassName"))
+        extended = self._admission.extended_resources
         marks = wanted["metadata"]["annotations"]
         if gang is not None:
             marks[api.GANG_MARK_ANNOTATION] = gang.mark
@@ -50,14 +51,14 @@ class PodAdmission:
         if asked:
             marks[api.DEVICES_ANNOTATION] = " ".join(sorted(asked))
             wanted["metadata"]["labels"][api.DEVICES_LABEL] = "true"
-            room = Wanted(requested(wanted, overhead), placement(wanted["spec"]))
+            room = Wanted(on_nodes(requested(wanted, overhead)), placement(wanted["spec"]))
         return Candidate(
             request=state.request(PODS.plural, key),
             mirror=mirror_key,
             uid=pod["metadata"]["uid"],
             priority=pod["spec"].get("priority") or 0,
             created=pod["metadata"].get("creationTimestamp") or "",
-            usage=pod_usage(wanted, overhead) if ledger is not None else {},
+            usage=pod_usage(wanted, overhead, extended) if ledger is not None else {},
             wanted=room,
             gang=gang,
             weight=state.tenant.weight,
@@ -90,7 +91,7 @@ class PodAdmission:
             return False
         request, item = state.request(PODS.plural, key), Item(PODS.plural, mirror_key)
         grown = pod | {"status": live.get("status") or {}}
-        usage = pod_usage(grown, live["spec"].get("overhead"))
+        usage = pod_usage(grown, live["spec"].get("overhead"), self._admission.extended_resources)
         short = self._admission.claim(request, item, usage)
         if short is None:
             return False

@@ -4,12 +4,13 @@ import structlog
 
 from kube.errors import AlreadyExists, ApiError, Conflict, Forbidden, Invalid, NotFound, ServerError
 from kube.objects import Object, ObjectKey, decode_object, encode
-from kube.resources import NODES, PODS
+from kube.resources import NODES, PODS, RESOURCE_CLAIMS
 from syncer.admission.candidates import Candidate
 from syncer.entries import SuperPod, TenantPod
 from syncer.kinds.mirror import Refused
 from syncer.kinds.node import is_silent
 from syncer.kinds.pod import mutable_digest, to_super
+from syncer.kinds.pod_claims import claim_names, waits_for_claims
 from syncer.kinds.pod_hosts import with_own_hosts
 from syncer.kinds.pod_policy import admitted
 from syncer.kinds.pod_volumes import references
@@ -79,6 +80,9 @@ class PodDownward:
         if pod is None:
             return
         await self._forget_predecessor(state, key, source.uid)
+        if waits_for_claims(pod, state.tenant):
+            state.usage.record(key, ())
+            return  # its status will say what they are called, and brings us back
         await know_class(state, pod)
         try:
             wanted = admitted(self._translated(state, key, pod), state.tenant)
@@ -125,6 +129,7 @@ class PodDownward:
         try:
             require_namespace(self._super, state, key.namespace)
             await self._require_references(state, key, source.uid)
+            await self._require_claims(state, key, pod)
             # Last: what is granted is sent at once, and the members of a gang have all that they need.
             if candidate and not await self._admission.admit(state, key, candidate):
                 return
@@ -199,6 +204,24 @@ class PodDownward:
                     continue  # it came meanwhile, when nobody was waiting yet
             raise Waiting(reference.kind, used)
 
+    async def _require_claims(self, state: TenantState, key: ObjectKey, pod: Object) -> None:
+        """Raise Waiting for the first ResourceClaim that is not down yet.
+
+        Asked only once: of a pod that has ended, the tenant's controller deletes the claims.
+        """
+        plural = RESOURCE_CLAIMS.plural
+        for name in claim_names(pod).values():
+            used = ObjectKey(key.namespace, name)
+            if self._is_down(state, plural, used):
+                continue
+            if state.sources[plural].get(used) is None:
+                message = f"ResourceClaim {name!r} not found: the pod waits for it"
+                uid = pod["metadata"]["uid"]
+                await tell(state, PODS, key, uid, "FailedScheduling", message)
+                if self._is_down(state, plural, used):
+                    continue  # it came meanwhile, when nobody was waiting yet
+            raise Waiting(plural, used)
+
     def _is_down(self, state: TenantState, plural: str, key: ObjectKey) -> bool:
         """The object has its mirror; that of a predecessor of the same name is another's data."""
         mirror = self._super.mirrors[plural].get(state.mirror_key(plural, key))
@@ -254,7 +277,9 @@ class PodDownward:
         Only while it is just as we know it: that it is bound meanwhile raises Conflict.
         """
         nodes = state.own_nodes.of(pod["spec"])
-        if mirror.deleting or not (mirror.named or depends(pod["spec"], nodes)):
+        if mirror.deleting or waits_for_claims(pod, state.tenant):
+            return False
+        if not (mirror.named or depends(pod["spec"], nodes)):
             return False
         marks = self._translated(state, key, pod)["metadata"]["annotations"]
         if marks.get(api.VIRTUAL_NODES_ANNOTATION, "") == mirror.named:

@@ -139,7 +139,11 @@ class PodUpward:
             if DISRUPTED in own and pod_status.has_condition(view.status, DISRUPTED):
                 del own[DISRUPTED]
         body = pod_status.to_tenant(
-            view, qos=source.qos, namespace=key.namespace, own_conditions=own
+            view,
+            qos=source.qos,
+            namespace=key.namespace,
+            own_conditions=own,
+            claims=source.claims,
         )
         return await self._put_status(state, key, source, body)
 

@@ -58,6 +58,8 @@ class PublishedReconciler:
             source = decode_object(entry.raw or await self._super.client.get(kind.resource, key))
         except NotFound:
             return None
+        if kind.node is not None and not _sees(state, kind.node(source)):
+            return None  # we come back when the tenant sees the node
         shown = kind.to_tenant(source, state.tenant)
         if kind.link is None or shown is None:
             return shown
@@ -150,3 +152,8 @@ class PublishedReconciler:
                 await state.client.delete(kind.resource, key, uid=live["metadata"]["uid"])
         except NotFound:
             pass
+
+
+def _sees(state: TenantState, node: str) -> bool:
+    copy = state.copies[NODES.plural].get(ObjectKey("", node))
+    return copy is not None and bool(copy.source_uid)

@@ -5,6 +5,7 @@ import structlog
 
 from kube.resources import PODS
 from syncer.admission.ledger import Item
+from syncer.counted import count
 from syncer.super_state import TOKEN_COMPONENT
 from syncer.tenant_state import TenantState
 from vcluster import api
@@ -26,7 +27,7 @@ async def take_stock(state: TenantState) -> None:
     for plural, store in super_state.mirrors.items():
         for key, entry in store.items():
             if entry.tenant == state.tenant.key and entry.component != TOKEN_COMPONENT:
-                super_state.count(entry.tenant, plural, key, entry)
+                count(super_state, entry.tenant, plural, key, entry)
                 there.add(Item(plural, key))
     for item in ledger.charged():
         if item not in there:

@@ -4,6 +4,7 @@ from kube.client import Patch
 from kube.errors import AlreadyExists, Forbidden, Invalid, NotFound
 from kube.objects import Object, ObjectKey, decode_object, encode
 from kube.resources import EVENTS, NODES, PODS
+from syncer.entries import TenantPod
 from syncer.kinds import event
 from syncer.kinds.mirror import DownwardKind, Refused, digest
 from syncer.reconcilers.messages import tell
@@ -54,8 +55,11 @@ class UpwardReconciler:
         shown = self._translated(state, kind, decode_object(mirror.raw))
         if shown is None:
             return  # what it names is on its way up, and brings us back
+        obj = decode_object(source.raw)
+        if kind.consumers is not None:
+            shown = kind.consumers(shown, obj, _Pods(state, key.namespace))
         try:
-            writes = kind.to_tenant(shown, decode_object(source.raw), state.tenant)
+            writes = kind.to_tenant(shown, obj, state.tenant)
         except Refused as refused:
             await tell(state, kind.resource, key, source.uid, refused.reason, str(refused))
             return
@@ -153,3 +157,28 @@ class UpwardReconciler:
                 source = state.sources[plural].get(key)
                 return source.uid if source else None
         return None
+
+
+class _Pods:
+    """See kinds.mirror.Pods."""
+
+    def __init__(self, state: TenantState, namespace: str) -> None:
+        self._state = state
+        self._namespace = namespace
+
+    def shown(self, name: str, uid: str) -> str:
+        """See kinds.mirror.Pods."""
+        state, key = self._state, ObjectKey(self._namespace, name)
+        mirror = state.super.pods.get(state.mirror_key(PODS.plural, key))
+        if mirror is None or mirror.uid != uid or mirror.tenant != state.tenant.key:
+            return ""
+        return mirror.source_uid if self._living(name, mirror.source_uid) else ""
+
+    def is_bound(self, name: str, uid: str) -> bool:
+        """See kinds.mirror.Pods."""
+        pod = self._living(name, uid)
+        return pod is not None and bool(pod.node)
+
+    def _living(self, name: str, uid: str) -> TenantPod | None:
+        pod = self._state.pods.get(ObjectKey(self._namespace, name))
+        return pod if pod is not None and pod.uid == uid and not pod.finished else None

@@ -21,6 +21,7 @@ _STATUS_SUBRESOURCE = frozenset(
         "persistentvolumes",
         "ingresses",
         "volumesnapshots",
+        "resourceclaims",
         "servicecidrs",
         "virtualclusters",
         "widgets",  # a custom resource of tests

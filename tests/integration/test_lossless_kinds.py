@@ -12,6 +12,7 @@ from kube.objects import Object
 from syncer.kinds import (
     classes,
     configuration,
+    devices,
     endpoint_slice,
     event,
     ingress,
@@ -22,6 +23,7 @@ from syncer.kinds import (
     persistent_volume,
     persistent_volume_claim,
     pod_disruption_budget,
+    resource_claim,
 )
 from syncer.kinds.mirror import DownwardKind, UpwardKind
 from tests.integration.documents import schemas
@@ -155,6 +157,16 @@ DOWN = [
         "io.k8s.api.networking.v1.Ingress",
         overrides={"spec.defaultBackend": OMIT, "metadata.annotations": OMIT},
     ),
+    # Access to devices of others is refused, and so are the parameters of drivers that nobody allowed.
+    Case(
+        resource_claim.RESOURCE_CLAIM,
+        "apis/resource.k8s.io/v1",
+        "io.k8s.api.resource.v1.ResourceClaim",
+        overrides={
+            "spec.devices.requests[].exactly.adminAccess": OMIT,
+            "spec.devices.config": OMIT,
+        },
+    ),
 ]
 UP = [
     # What tells of other tenants is not shown; a heartbeat is the last transition.
@@ -202,6 +214,18 @@ UP = [
         frozenset(
             f"spec.parameters.{name}" for name in ("apiGroup", "kind", "name", "namespace", "scope")
         ),
+    ),
+    # The parameters of drivers are the provider's own business.
+    Case(
+        devices.DEVICE_CLASS,
+        "apis/resource.k8s.io/v1",
+        "io.k8s.api.resource.v1.DeviceClass",
+        frozenset({"spec.config[0].opaque.driver", "spec.config[0].opaque.parameters.any"}),
+    ),
+    Case(
+        devices.RESOURCE_SLICE,
+        "apis/resource.k8s.io/v1",
+        "io.k8s.api.resource.v1.ResourceSlice",
     ),
     # Whose claim it is says the link. Secrets, and what they open, stay with the provider.
     Case(

@@ -196,7 +196,7 @@ def _weight(wanted: Mapping[str, Any], limits: Mapping[str, Any]) -> int:
 def _sync(wanted: Mapping[str, Any], limits: Mapping[str, Any]) -> Object:
     """The options that are on; what the tenant leaves out is as the class has it."""
     merged: Object = {}
-    for option in ("ingresses", "volumeSnapshots"):
+    for option in ("ingresses", "volumeSnapshots", "resourceClaims"):
         allowed = limits.get(option, False)
         if wanted.get(option) and not allowed:
             message = "true is more than the class allows; it must be false or left out"
@@ -214,6 +214,7 @@ def _sync(wanted: Mapping[str, Any], limits: Mapping[str, Any]) -> Object:
     return merged | {
         "ingressClasses": chosen,
         "ingressAnnotations": limits.get("ingressAnnotations", []),
+        "opaqueConfigurationDrivers": limits.get("opaqueConfigurationDrivers", []),
         "customResources": [offered[name] for name in names],
     }
 

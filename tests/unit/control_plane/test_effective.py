@@ -33,6 +33,8 @@ def test_defaults() -> None:
             "ingressClasses": [],
             "ingressAnnotations": [],
             "volumeSnapshots": False,
+            "resourceClaims": False,
+            "opaqueConfigurationDrivers": [],
             "customResources": [],
         },
         "scheduling": {"weight": 1},
@@ -129,6 +131,8 @@ def test_a_tenant_has_all_that_its_class_has_mirrored_unless_it_says_so() -> Non
         "ingressClasses": ["a", "b"],
         "ingressAnnotations": ["example.com/*"],
         "volumeSnapshots": True,
+        "resourceClaims": True,
+        "opaqueConfigurationDrivers": ["gpu.example.com"],
         "customResources": [WIDGETS, GADGETS],
     }
     assert effective({}, a_class(sync=offered))["sync"] == offered
@@ -136,6 +140,7 @@ def test_a_tenant_has_all_that_its_class_has_mirrored_unless_it_says_so() -> Non
         "ingresses": False,
         "ingressClasses": ["b"],
         "volumeSnapshots": False,
+        "resourceClaims": False,
         "customResources": ["gadgets.example.com"],
     }
     merged = effective({"sync": less}, a_class(sync=offered))["sync"]
@@ -146,6 +151,7 @@ def test_a_tenant_has_all_that_its_class_has_mirrored_unless_it_says_so() -> Non
     ("wanted", "limits", "said"),
     [
         ({"ingresses": True}, {}, r"spec\.sync\.ingresses: true is more than the class allows"),
+        ({"resourceClaims": True}, {}, r"spec\.sync\.resourceClaims: true is more"),
         ({"volumeSnapshots": True}, {}, r"spec\.sync\.volumeSnapshots: true is more"),
         ({"ingressClasses": ["c"]}, {"ingressClasses": ["a"]}, r"'c' is not allowed.*: a"),
         ({"ingressClasses": []}, {"ingressClasses": ["a"]}, r"would allow all classes"),

@@ -18,6 +18,7 @@ MANIFESTS = Manifests(templates_directory())
 SYNC = Sync(
     ingresses=True,
     volume_snapshots=True,
+    resource_claims=True,
     custom_resources=(
         CustomResource("example.com", "v1", "widgets", "Widget"),
         CustomResource("example.com", "v1", "flavors", "Flavor", "up"),
@@ -73,7 +74,11 @@ def test_the_syncer_gets_rights_for_what_the_options_mirror_and_for_no_more() ->
     assert more["widgets"] == more["ingresses"] == {"get", "list", "watch"}
     assert more["widgets/status"] == more["volumesnapshots/status"] == {"patch"}
     assert "create" in more["flavors"]
+    assert more["resourceclaims"] == {"get", "list", "watch"}
+    assert more["resourceclaims/binding"] == more["resourceclaims/status"] == {"patch"}
+    assert more["resourceclaims/driver"] == {"arbitrary-node:patch"}
     optional = {"customresourcedefinitions", "flavors", "ingresses", "volumesnapshotclasses"}
+    optional |= {"deviceclasses", "resourceclaims", "resourceclaims/driver", "resourceslices"}
     assert not optional & standard.keys()
 
 

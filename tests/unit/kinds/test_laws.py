@@ -27,6 +27,7 @@ from vcluster.sync import CustomResource, Sync
 OPTIONAL_DOWN, OPTIONAL_UP = optional_kinds(
     Sync(
         volume_snapshots=True,
+        resource_claims=True,
         custom_resources=(
             CustomResource("example.com", "v1", "widgets", "Widget"),
             CustomResource("example.com", "v1", "flavors", "Flavor", "up"),
@@ -47,6 +48,9 @@ MINIMAL: dict[str, Object] = {
     "PodDisruptionBudget": {"spec": {"minAvailable": 1}},
     "VolumeSnapshot": {"spec": {"source": {"persistentVolumeClaimName": "data"}}},
     "Widget": {"spec": {"size": 1}},
+    "ResourceClaim": {
+        "spec": {"devices": {"requests": [{"name": "gpu", "exactly": {"count": 1}}]}}
+    },
     "Ingress": {"spec": {"rules": [{"host": "shop.example.com"}]}},
 }
 words = st.text("abc", min_size=1, max_size=2)

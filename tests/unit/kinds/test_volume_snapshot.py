@@ -7,13 +7,13 @@ import pytest
 
 from kube.objects import Object
 from syncer.kinds.mirror import Refused, Write
+from syncer.kinds.mirror import patch_beside_spec as patch
 from syncer.kinds.offers import Offers
 from syncer.kinds.persistent_volume_claim import to_super as claim_to_super
 from syncer.kinds.volume_snapshot import (
     VOLUME_SNAPSHOT,
     VOLUME_SNAPSHOT_CLASS,
     admitted,
-    patch,
     to_super,
     to_tenant,
 )
