@@ -44,12 +44,14 @@ class Plan(NamedTuple):
 def only_needs_room(spec: Object) -> bool:
     """Where the pod may run is said by its node selection and by what nodes have left.
 
-    Of pods that depend on others, on volumes or on host ports it is not known what would help them:
-    pods could be evicted in vain.
+    Of pods that depend on others, on volumes, on claimed devices or on host ports it is not known what
+    would help them: pods could be evicted in vain.
     """
     affinity = spec.get("affinity") or {}
     others = ("podAffinity", "podAntiAffinity")
     if any((affinity.get(kind) or {}).get(_REQUIRED) for kind in others):
+        return False
+    if spec.get("resourceClaims"):
         return False
     spread = spec.get("topologySpreadConstraints") or ()
     if any(item.get("whenUnsatisfiable") != "ScheduleAnyway" for item in spread):

@@ -23,17 +23,22 @@ CLASS: Object = {
 }
 CLAIMS = [{"name": "gpu", "resourceClaimTemplateName": "one-gpu"}]
 DEVICES = 4
+LARGE = "40Gi"
+"""The memory of the last device of a node; the others have a tenth of it."""
+RESOURCE = "e2e.example.com/gpu"
+"""What pods may ask for to get a device of the class ``gpu``."""
 COUNTED = "gpu.deviceclass.resource.k8s.io/devices"
 
 
-def device_class(name: str, **labels: str) -> Object:
+def device_class(name: str, resource: str = "", **labels: str) -> Object:
     """A class of all devices of the driver."""
+    named = {"extendedResourceName": resource} if resource else {}
     selectors = [{"cel": {"expression": f"device.driver == '{DRIVER}'"}}]
     return {
         "apiVersion": GROUP,
         "kind": "DeviceClass",
         "metadata": {"name": name, "labels": labels},
-        "spec": {"selectors": selectors},
+        "spec": {"selectors": selectors} | named,
     }
 
 
@@ -47,7 +52,13 @@ def resource_slice(node: str) -> Object:
             "driver": DRIVER,
             "nodeName": node,
             "pool": {"name": node, "generation": 1, "resourceSliceCount": 1},
-            "devices": [{"name": f"device-{number}"} for number in range(DEVICES)],
+            "devices": [
+                {
+                    "name": f"device-{number}",
+                    "capacity": {"memory": {"value": LARGE if number == DEVICES - 1 else "4Gi"}},
+                }
+                for number in range(DEVICES)
+            ],
         },
     }
 
@@ -140,7 +151,9 @@ def all_free(provider: Cluster) -> None:
 def provider(local: LocalSystem) -> Iterator[Cluster]:
     """The super cluster, with devices on one of its nodes."""
     provider = local.super
-    provider.apply(CLASS, device_class("gpu", **PUBLIC), device_class("own"), resource_slice(NODE))
+    provider.apply(
+        CLASS, device_class("gpu", RESOURCE, **PUBLIC), device_class("own"), resource_slice(NODE)
+    )
     yield provider
     provider.kubectl("delete", "resourceslice", resource_slice(NODE)["metadata"]["name"])
     provider.kubectl("delete", "deviceclass", "gpu", "own")
@@ -237,6 +250,53 @@ def test_one_claim_shared_by_pods(provider: Cluster, tenant: TenantCluster) -> N
     reserved(tenant, "shared", [runs(tenant, "later")])
     tenant.kubectl("delete", "pod", "later")
     tenant.kubectl("delete", "resourceclaim", "shared")
+
+
+def test_the_best_that_there_is_by_expression_and_by_list(
+    provider: Cluster, tenants: list[TenantCluster]
+) -> None:
+    """Both tenants want the one large device; one of them would take another as well."""
+    large = f"device.capacity['{DRIVER}'].memory.compareTo(quantity('{LARGE}')) >= 0"
+    selectors = [{"cel": {"expression": large}}]
+    either = [
+        {"name": "large", "deviceClassName": "gpu", "selectors": selectors},
+        {"name": "any", "deviceClassName": "gpu"},
+    ]
+    choosy, easy = tenants
+    choosy.apply(claim("best", asking(selectors=selectors)), claiming("best", "best"))
+    status = reserved(choosy, "best", [runs(choosy, "best")])
+    assert device_of(status) == f"device-{DEVICES - 1}"
+    spec: Object = {"devices": {"requests": [{"name": "gpu", "firstAvailable": either}]}}
+    easy.apply(claim("best", spec), claiming("best", "best"))
+    [result] = reserved(easy, "best", [runs(easy, "best")])["allocation"]["devices"]["results"]
+    assert result["request"] == "gpu/any"
+    for tenant in tenants:
+        tenant.kubectl("delete", "pod/best", "resourceclaim/best")
+    all_free(provider)
+
+
+def test_a_device_by_the_name_of_a_resource(provider: Cluster, tenant: TenantCluster) -> None:
+    """The super cluster's scheduler makes a claim of its own, of which the tenant sees nothing."""
+    names = (RESOURCE, "deviceclass.resource.kubernetes.io/gpu")
+    for number, name in enumerate(names):
+        limits = {"name": "main", "image": "demo", "resources": {"limits": {name: 1}}}
+        tenant.apply(pod(f"by-name-{number}", containers=[limits]))
+    for number in range(len(names)):
+        shown = runs(tenant, f"by-name-{number}")
+        below = provider.get("pod", f"by-name-{number}", tenant.super_namespace()) or {}
+        assert below["status"]["extendedResourceClaimStatus"]["resourceClaimName"]
+        assert "extendedResourceClaimStatus" not in shown["status"]
+    assert len(allocated(provider)) == len(names)
+    assert has_no_claims(tenant)
+    private = {"name": "main", "image": "demo"} | {
+        "resources": {"limits": {"deviceclass.resource.kubernetes.io/own": 1}}
+    }
+    tenant.apply(pod("by-private-name", containers=[private]))
+    assert "'own' is not offered here; offered: gpu" in told(
+        tenant, "by-private-name", "NotOffered"
+    )
+    tenant.kubectl("delete", "pod", "by-name-0", "by-name-1", "by-private-name")
+    all_free(provider)
 
 
 def test_a_class_that_is_not_offered_until_it_is(provider: Cluster, tenant: TenantCluster) -> None:

@@ -114,6 +114,7 @@ PREFERRED = {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 1}]}
         ({"volumes": [{"name": "v", "emptyDir": {}}]}, True),
         ({"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]}, False),
         ({"volumes": [{"name": "v", "ephemeral": {}}]}, False),
+        ({"resourceClaims": [{"name": "gpu", "resourceClaimName": "gpu"}]}, False),
         ({"initContainers": [{"name": "i", "ports": [{"hostPort": 80}]}]}, False),
         ({"initContainers": [{"name": "i", "ports": [{"containerPort": 80}]}]}, True),
     ],

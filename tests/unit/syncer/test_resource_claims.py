@@ -115,6 +115,12 @@ async def test_what_the_tenants_controller_says_of_a_pods_claims_stays(claiming:
     pod = await acme.shows(TRAIN, "Running")
     assert pod["status"]["resourceClaimStatuses"] == made
     assert "extendedResourceClaimStatus" not in pod["status"]
+    await claiming.kill_syncer()
+    before = len(acme.server.script.calls("PATCH", "pods"))
+    await claiming.start_syncer()
+    await claiming.nothing_to_do()
+    after = len(acme.server.script.calls("PATCH", "pods"))
+    assert after == before, "a restart sees that all of it is shown"
 
 
 async def test_a_claim_is_reserved_for_the_tenants_pods_as_long_as_they_live(
@@ -128,6 +134,12 @@ async def test_a_claim_is_reserved_for_the_tenants_pods_as_long_as_they_live(
     reserve(claiming, acme, TRAIN)
     uid = pod["metadata"]["uid"]
     await eventually(lambda: reserved(acme) == [uid], "it is reserved for the tenant's pod")
+    earlier = {"resource": "pods", "name": "train", "uid": "of-an-earlier-super-pod"}
+    change = {"status": {"reservedFor": [earlier]}}
+    claiming.super.patch(RESOURCE_CLAIMS, acme.mirror_key(GPU), change, "status")
+    await eventually(lambda: reserved(acme) == [], "it was another pod of that name")
+    reserve(claiming, acme, TRAIN)
+    await eventually(lambda: reserved(acme) == [uid], "it is reserved for it again")
     stranger = {"resource": "pods", "name": "train", "uid": "of-another-tenant"}
     acme.server.patch(
         RESOURCE_CLAIMS, GPU, {"status": {"reservedFor": [stranger]}}, "status"
