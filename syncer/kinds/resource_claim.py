@@ -29,6 +29,8 @@ REQUESTS = "spec.devices.requests"
 KNOWN_CONFIGURATION = frozenset({"requests", "opaque"})
 ALLOCATED = ("allocation", "devices", "reservedFor")
 """The fields of a status that are there only together with an allocation."""
+PROTECTION = "resource.kubernetes.io/delete-protection"
+"""The finalizer by which a scheduler keeps a claim that is allocated, until its pods have ended."""
 
 
 def admitted(claim: Object, offers: Offers) -> Object:
@@ -54,10 +56,11 @@ def to_super(claim: Object, tenant: Tenant) -> Object:
 
 
 def consumers(mirror: Object, claim: Object, pods: Pods) -> Object:
-    """The super claim, reserved for the tenant's pods.
+    """The super claim, reserved for the tenant's pods; without any, nothing is allocated.
 
-    Only for living ones: else the tenant's controller, which takes away those that have ended, and we
-    would write in turn. It also reserves a claim for a pod that is bound; that stays.
+    Only for living ones: else the tenant's controller, which takes away those that have ended and, with
+    the last one, the allocation, and we would write in turn. It also reserves a claim for a pod that is
+    bound; that stays.
     """
     status: Object = mirror.get("status") or {}
     reserved: dict[str, Object] = {}
@@ -71,18 +74,22 @@ def consumers(mirror: Object, claim: Object, pods: Pods) -> Object:
     if claim["metadata"].get("deletionTimestamp"):  # an API server takes no new ones then
         kept = {consumer["uid"] for consumer in before}
         reserved = {uid: consumer for uid, consumer in reserved.items() if uid in kept}
-    others = {field: value for field, value in status.items() if field != "reservedFor"}
-    shown = others | ({"reservedFor": list(reserved.values())} if reserved else {})
-    return mirror | {"status": shown}
+    if reserved:
+        return mirror | {"status": status | {"reservedFor": list(reserved.values())}}
+    others = {field: value for field, value in status.items() if field not in ALLOCATED}
+    return mirror | {"status": others}
 
 
 def to_tenant(mirror: Object, claim: Object, tenant: Tenant) -> list[Write]:
-    """What was allocated, for which pods, and what the drivers say of it."""
+    """What was allocated, for which pods, and what the drivers say of it.
+
+    A claim that is allocated is protected first, as by a scheduler; the tenant's controller lets it go.
+    """
     have: Object = claim.get("status") or {}
     given: Object = namespace_replaced(
         mirror.get("status") or {}, tenant, claim["metadata"]["namespace"]
     )
-    writes = []
+    writes = _protection(claim, wanted="allocation" in given)
     if allocation := given.get("allocation"):
         before = have.get("allocation")
         if before and _devices_of(before) == _devices_of(allocation):
@@ -95,6 +102,18 @@ def to_tenant(mirror: Object, claim: Object, tenant: Tenant) -> list[Write]:
     if status := merge_patch(have, given):
         writes.append(Write("status", {"status": status}))
     return writes
+
+
+def _protection(claim: Object, *, wanted: bool) -> list[Write]:
+    metadata = claim["metadata"]
+    finalizers: list[str] = metadata.get("finalizers") or []
+    if wanted is (PROTECTION in finalizers) or (wanted and metadata.get("deletionTimestamp")):
+        return []
+    others = [name for name in finalizers if name != PROTECTION]
+    # A list is replaced as a whole: not one that somebody has added to meanwhile.
+    version = {"resourceVersion": metadata["resourceVersion"]}
+    kept = [*others, PROTECTION] if wanted else others
+    return [Write("", {"metadata": {"finalizers": kept} | version})]
 
 
 def _requests(claim: Object) -> Iterator[tuple[str, Object]]:

@@ -212,13 +212,16 @@ class PodDownward:
         plural = RESOURCE_CLAIMS.plural
         for name in claim_names(pod).values():
             used = ObjectKey(key.namespace, name)
-            if self._is_down(state, plural, used):
+            source = state.sources[plural].get(used)
+            ends = source is not None and source.deleting  # another one of that name may follow
+            if not ends and self._is_down(state, plural, used):
                 continue
-            if state.sources[plural].get(used) is None:
-                message = f"ResourceClaim {name!r} not found: the pod waits for it"
+            if source is None or ends:
+                said = "is being deleted" if ends else "not found"
+                message = f"ResourceClaim {name!r} {said}: the pod waits for one"
                 uid = pod["metadata"]["uid"]
                 await tell(state, PODS, key, uid, "FailedScheduling", message)
-                if self._is_down(state, plural, used):
+                if not ends and self._is_down(state, plural, used):
                     continue  # it came meanwhile, when nobody was waiting yet
             raise Waiting(plural, used)
 

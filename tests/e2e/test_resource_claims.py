@@ -127,6 +127,13 @@ def reserved(tenant: TenantCluster, name: str, pods: list[Object]) -> Object:
     return wait_for(f"claim {name} is reserved for {sorted(wanted)}", shown)
 
 
+def said_of(tenant: TenantCluster, name: str) -> Object:
+    """What its driver says of the one device of a claim."""
+    status: Object = (tenant.get("resourceclaim", name) or {}).get("status") or {}
+    [said] = status.get("devices") or [{}]
+    return dict(said)
+
+
 def device_of(status: Object) -> str:
     [result] = status["allocation"]["devices"]["results"]
     assert (result["driver"], result["pool"]) == (DRIVER, NODE)
@@ -237,7 +244,17 @@ def test_a_job_gives_its_device_back_when_it_is_done(
 def test_one_claim_shared_by_pods(provider: Cluster, tenant: TenantCluster) -> None:
     tenant.apply(claim("shared"), *(claiming(f"reader-{number}", "shared") for number in range(3)))
     pods = [runs(tenant, f"reader-{number}") for number in range(3)]
-    device_of(reserved(tenant, "shared", pods))
+    status = reserved(tenant, "shared", pods)
+    said = {"driver": DRIVER, "pool": NODE, "device": device_of(status), "data": {"healthy": True}}
+    namespace = tenant.super_namespace()
+    provider.kubectl(
+        "patch", "resourceclaim", "shared", "-n", namespace, "--subresource=status",
+        "--type=merge", "-p", json.dumps({"status": {"devices": [said]}}),
+    )  # fmt: skip
+    wait_for(
+        "what the driver says is up",
+        lambda: said_of(tenant, "shared").get("data") == said["data"],
+    )
     tenant.kubectl("delete", "pod", "reader-0")
     reserved(tenant, "shared", pods[1:])
     tenant.kubectl("delete", "pod", "reader-1", "reader-2")
@@ -245,11 +262,20 @@ def test_one_claim_shared_by_pods(provider: Cluster, tenant: TenantCluster) -> N
         "the claim shows that it holds nothing",
         lambda: not (tenant.get("resourceclaim", "shared") or {}).get("status"),
     )
+    wait_for(
+        "and is no longer protected",
+        lambda: "finalizers" not in (tenant.get("resourceclaim", "shared") or {})["metadata"],
+    )
     all_free(provider)
     tenant.apply(claiming("later", "shared"))
     reserved(tenant, "shared", [runs(tenant, "later")])
+    tenant.kubectl("delete", "resourceclaim", "shared", "--wait=false")
+    above = tenant.get("resourceclaim", "shared") or {}
+    assert above["metadata"]["deletionTimestamp"], "it stays while a pod uses it"
+    runs(tenant, "later")
     tenant.kubectl("delete", "pod", "later")
-    tenant.kubectl("delete", "resourceclaim", "shared")
+    wait_for("it is gone with its last pod", partial(has_no_claims, tenant))
+    wait_for("and below", lambda: not provider.items("resourceclaims", "-n", namespace))
 
 
 def test_the_best_that_there_is_by_expression_and_by_list(

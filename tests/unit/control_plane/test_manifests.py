@@ -74,7 +74,7 @@ def test_the_syncer_gets_rights_for_what_the_options_mirror_and_for_no_more() ->
     assert more["widgets"] == more["ingresses"] == {"get", "list", "watch"}
     assert more["widgets/status"] == more["volumesnapshots/status"] == {"patch"}
     assert "create" in more["flavors"]
-    assert more["resourceclaims"] == {"get", "list", "watch"}
+    assert more["resourceclaims"] == {"get", "list", "watch", "patch"}
     assert more["resourceclaims/binding"] == more["resourceclaims/status"] == {"patch"}
     assert more["resourceclaims/driver"] == {"arbitrary-node:patch"}
     optional = {"customresourcedefinitions", "flavors", "ingresses", "volumesnapshotclasses"}

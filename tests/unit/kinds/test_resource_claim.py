@@ -9,6 +9,7 @@ from kube.objects import Object
 from syncer.kinds.mirror import Refused, Write
 from syncer.kinds.offers import Offers
 from syncer.kinds.resource_claim import (
+    PROTECTION,
     RESOURCE_CLAIM,
     admitted,
     consumers,
@@ -21,6 +22,7 @@ from vcluster.sync import Sync
 OFFERS = Offers(device_classes=frozenset({"gpu", "nic"}))
 TENANT = msgspec.structs.replace(ACME, sync=Sync(resource_claims=True))
 NO_POLICY = msgspec.structs.replace(ACME.policy, denied_taints=())
+OTHERS = "example.com/of-an-operator"
 OWN_POD = {"resource": "pods", "name": "train-0", "uid": TENANT_UID}
 SUPER_POD = OWN_POD | {"uid": SUPER_UID}
 DEVICE = {"request": "gpu", "driver": "gpu.example.com", "pool": "node-1", "device": "gpu-0"}
@@ -28,9 +30,11 @@ ALLOCATION = {"devices": {"results": [DEVICE]}}
 
 
 def a_claim(*requests: Object, status: Object | None = None, **devices: Any) -> Object:
+    """A claim that is protected, if it is allocated."""
     asked = requests or (exactly(),)
+    protected = [PROTECTION] if status and "allocation" in status else []
     return {
-        "metadata": metadata("gpu", finalizers=[]),
+        "metadata": metadata("gpu", finalizers=[OTHERS, *protected]),
         "spec": {"devices": {"requests": list(asked), **devices}},
         "status": status or {},
     }
@@ -183,8 +187,10 @@ def test_nothing_is_written_when_it_is_shown_already() -> None:
 )
 def test_who_is_no_living_pod_of_the_tenants_is_not_shown(consumer: Object) -> None:
     given = {"allocation": ALLOCATION, "reservedFor": [consumer]}
-    shown = shown_status(live(to_super(a_claim(), TENANT), status=given), a_claim())
-    assert shown == {"allocation": ALLOCATION}
+    assert shown_status(live(to_super(a_claim(), TENANT), status=given), a_claim()) == {}
+    both = {"allocation": ALLOCATION, "reservedFor": [consumer, SUPER_POD]}
+    shown = shown_status(live(to_super(a_claim(), TENANT), status=both), a_claim())
+    assert shown == {"allocation": ALLOCATION, "reservedFor": [OWN_POD]}
 
 
 def test_what_the_tenant_makes_up_is_taken_back() -> None:
@@ -201,9 +207,32 @@ def test_a_pod_for_which_the_tenants_controller_reserved_it_stays() -> None:
     claim = a_claim(status={"allocation": ALLOCATION, "reservedFor": [OWN_POD]})
     mirror = live(to_super(claim, TENANT), status={"allocation": ALLOCATION})
     assert shown_status(mirror, claim, Pods(TENANT_UID))["reservedFor"] == [OWN_POD]
-    assert "reservedFor" not in shown_status(mirror, claim, Pods())
+    assert shown_status(mirror, claim, Pods()) == {}, "the last pod has ended: it is free"
     released = live(to_super(claim, TENANT), status={})
     assert shown_status(released, claim, Pods(TENANT_UID)) == {}
+
+
+def test_a_claim_is_protected_first_and_let_go_with_its_last_pod() -> None:
+    given = {"allocation": ALLOCATION, "reservedFor": [SUPER_POD]}
+    mirror = live(to_super(a_claim(), TENANT), status=given)
+    first, _ = to_tenant(consumers(mirror, a_claim(), TRAINING), a_claim(), TENANT)
+    protected = {"finalizers": [OTHERS, PROTECTION], "resourceVersion": "7"}
+    assert first == Write("", {"metadata": protected})
+    claim = a_claim(status={"allocation": ALLOCATION, "reservedFor": [OWN_POD]})
+    mirror = live(to_super(claim, TENANT), status={})
+    first, _ = to_tenant(consumers(mirror, claim, TRAINING), claim, TENANT)
+    assert first == Write("", {"metadata": {"finalizers": [OTHERS], "resourceVersion": "7"}})
+    assert PROTECTION not in to_super(claim, TENANT)["metadata"].get("finalizers", ())
+
+
+def test_a_claim_that_is_being_deleted_is_protected_no_more() -> None:
+    """An API server takes no finalizers then."""
+    claim = a_claim()
+    claim["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    claim["status"] = {"allocation": ALLOCATION, "reservedFor": [OWN_POD]}
+    given = {"allocation": ALLOCATION, "reservedFor": [SUPER_POD]}
+    mirror = live(to_super(claim, TENANT), status=given)
+    assert not to_tenant(consumers(mirror, claim, TRAINING), claim, TENANT)
 
 
 def test_a_claim_that_is_being_deleted_gets_no_new_pods() -> None:
@@ -229,9 +258,10 @@ def test_another_allocation_comes_after_the_first_is_taken_back() -> None:
 
 
 def test_the_same_devices_are_the_same_allocation_whatever_a_server_leaves_out() -> None:
-    claim = a_claim(status={"allocation": ALLOCATION})
+    claim = a_claim(status={"allocation": ALLOCATION, "reservedFor": [OWN_POD]})
     dated = ALLOCATION | {"allocationTimestamp": "2026-01-01T00:00:00.123456Z"}
-    mirror = live(to_super(claim, TENANT), status={"allocation": dated})
+    given = {"allocation": dated, "reservedFor": [SUPER_POD]}
+    mirror = live(to_super(claim, TENANT), status=given)
     assert not to_tenant(consumers(mirror, claim, TRAINING), claim, TENANT)
 
 
@@ -240,6 +270,7 @@ def test_parameters_of_the_providers_class_are_not_shown() -> None:
     hidden = {"source": "FromClass", "opaque": {"driver": "d", "parameters": {"key": "secret"}}}
     for config, left in (([hidden, own], {"config": [own]}), ([hidden], {})):
         allocation = {"devices": {"results": [DEVICE], "config": config}}
-        mirror = live(to_super(a_claim(), TENANT), status={"allocation": allocation})
+        given = {"allocation": allocation, "reservedFor": [SUPER_POD]}
+        mirror = live(to_super(a_claim(), TENANT), status=given)
         shown = shown_status(mirror, a_claim())["allocation"]["devices"]
         assert shown == {"results": [DEVICE], **left}

@@ -90,7 +90,7 @@ async def test_a_pod_waits_for_the_claim_of_its_template_and_then_for_that(claim
     made = [{"name": "gpu", "resourceClaimName": GPU.name}]
     acme.server.patch(PODS, TRAIN, {"status": {"resourceClaimStatuses": made}}, "status")
     event = await acme.told("FailedScheduling")
-    assert event["message"] == "ResourceClaim 'gpu' not found: the pod waits for it"
+    assert event["message"] == "ResourceClaim 'gpu' not found: the pod waits for one"
     assert not acme.mirror(PODS, TRAIN)
     acme.server.create(RESOURCE_CLAIMS, a_claim())
     below = await acme.goes_down(PODS, TRAIN)
@@ -172,6 +172,27 @@ async def test_a_reservation_of_a_bound_pod_by_the_tenants_controller_stays(
     acme.server.patch(RESOURCE_CLAIMS, GPU, {"status": {"reservedFor": both}}, "status")
     await claiming.nothing_to_do()
     assert reserved(acme) == uids
+
+
+async def test_a_claim_that_is_being_deleted_gets_no_more_pods(claiming: World) -> None:
+    acme = await a_tenant(claiming)
+    acme.server.create(RESOURCE_CLAIMS, a_claim())
+    claims = [{"name": "gpu", "resourceClaimName": GPU.name}]
+    acme.server.create(PODS, a_pod("train", resourceClaims=claims))
+    await acme.goes_down(PODS, TRAIN)
+    reserve(claiming, acme, TRAIN)
+    await eventually(lambda: reserved(acme), "it is in use")
+    acme.server.delete(RESOURCE_CLAIMS, GPU)
+    held = acme.server.live(RESOURCE_CLAIMS, GPU)
+    assert held["metadata"]["deletionTimestamp"], "it is protected"
+    acme.server.create(PODS, a_pod("late", resourceClaims=claims))
+    event = await acme.told("FailedScheduling")
+    assert event["message"] == "ResourceClaim 'gpu' is being deleted: the pod waits for one"
+    reserve(claiming, acme)
+    await acme.gone_everywhere(RESOURCE_CLAIMS, GPU)
+    assert not acme.mirror(PODS, ObjectKey("default", "late"))
+    acme.server.create(RESOURCE_CLAIMS, a_claim())
+    await acme.goes_down(PODS, ObjectKey("default", "late"))
 
 
 async def test_a_class_is_admitted_when_it_is_offered(claiming: World) -> None:
