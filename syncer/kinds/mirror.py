@@ -75,6 +75,9 @@ class Pods(Protocol):
     def shown(self, name: str, uid: str) -> str:
         """The UID of the tenant's living pod of which this is the super pod; empty: there is none."""
 
+    def stays(self, name: str, uid: str) -> bool:
+        """This is a living pod of the tenant's, and is not being deleted."""
+
     def is_bound(self, name: str, uid: str) -> bool:
         """This is a living pod of the tenant's, and it has a node."""
 

@@ -58,9 +58,9 @@ def to_super(claim: Object, tenant: Tenant) -> Object:
 def consumers(mirror: Object, claim: Object, pods: Pods) -> Object:
     """The super claim, reserved for the tenant's pods; without any, nothing is allocated.
 
-    Only for living ones: else the tenant's controller, which takes away those that have ended and, with
-    the last one, the allocation, and we would write in turn. It also reserves a claim for a pod that is
-    bound; that stays.
+    Only for living ones: else the tenant's controller, which takes away those that have ended, and we
+    would write in turn. It also reserves a claim for a pod that is bound; that stays. And with the last
+    pod it takes away the allocation: that is left to it.
     """
     status: Object = mirror.get("status") or {}
     reserved: dict[str, Object] = {}
@@ -76,8 +76,11 @@ def consumers(mirror: Object, claim: Object, pods: Pods) -> Object:
         reserved = {uid: consumer for uid, consumer in reserved.items() if uid in kept}
     if reserved:
         return mirror | {"status": status | {"reservedFor": list(reserved.values())}}
-    others = {field: value for field, value in status.items() if field not in ALLOCATED}
-    return mirror | {"status": others}
+    shown = {field: value for field, value in status.items() if field not in ALLOCATED}
+    if before and not any(pods.stays(consumer["name"], consumer["uid"]) for consumer in before):
+        own: Object = claim["status"]
+        shown |= {field: own[field] for field in ALLOCATED if field in own}
+    return mirror | {"status": shown}
 
 
 def to_tenant(mirror: Object, claim: Object, tenant: Tenant) -> list[Write]:
@@ -107,7 +110,11 @@ def to_tenant(mirror: Object, claim: Object, tenant: Tenant) -> list[Write]:
 def _protection(claim: Object, *, wanted: bool) -> list[Write]:
     metadata = claim["metadata"]
     finalizers: list[str] = metadata.get("finalizers") or []
-    if wanted is (PROTECTION in finalizers) or (wanted and metadata.get("deletionTimestamp")):
+    if wanted is (PROTECTION in finalizers):
+        return []
+    # Of a claim that is being deleted, or that is free already, the tenant's controller sees to it.
+    allocated = "allocation" in (claim.get("status") or {})
+    if metadata.get("deletionTimestamp") or not (wanted or allocated):
         return []
     others = [name for name in finalizers if name != PROTECTION]
     # A list is replaced as a whole: not one that somebody has added to meanwhile.

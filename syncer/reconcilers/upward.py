@@ -174,6 +174,11 @@ class _Pods:
             return ""
         return mirror.source_uid if self._living(name, mirror.source_uid) else ""
 
+    def stays(self, name: str, uid: str) -> bool:
+        """See kinds.mirror.Pods."""
+        pod = self._living(name, uid)
+        return pod is not None and not pod.deleting
+
     def is_bound(self, name: str, uid: str) -> bool:
         """See kinds.mirror.Pods."""
         pod = self._living(name, uid)

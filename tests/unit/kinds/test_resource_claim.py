@@ -61,6 +61,9 @@ class Pods:
         super_uid, own_uid = self._mirrored.get(name.replace("-", "_"), ("", ""))
         return own_uid if super_uid == uid else ""
 
+    def stays(self, name: str, uid: str) -> bool:
+        return self.is_bound(name, uid) or uid in [own for _, own in self._mirrored.values()]
+
     def is_bound(self, name: str, uid: str) -> bool:
         return uid in self._bound
 
@@ -207,9 +210,20 @@ def test_a_pod_for_which_the_tenants_controller_reserved_it_stays() -> None:
     claim = a_claim(status={"allocation": ALLOCATION, "reservedFor": [OWN_POD]})
     mirror = live(to_super(claim, TENANT), status={"allocation": ALLOCATION})
     assert shown_status(mirror, claim, Pods(TENANT_UID))["reservedFor"] == [OWN_POD]
-    assert shown_status(mirror, claim, Pods()) == {}, "the last pod has ended: it is free"
     released = live(to_super(claim, TENANT), status={})
     assert shown_status(released, claim, Pods(TENANT_UID)) == {}
+
+
+def test_a_claim_whose_pods_have_all_ended_is_the_tenants_controllers_to_free() -> None:
+    claim = a_claim(status={"allocation": ALLOCATION, "reservedFor": [OWN_POD]})
+    for given in ({}, {"allocation": ALLOCATION, "reservedFor": [SUPER_POD]}):
+        mirror = live(to_super(claim, TENANT), status=given)
+        assert not to_tenant(consumers(mirror, claim, Pods()), claim, TENANT)
+    freed = a_claim(status={"allocation": ALLOCATION})
+    mirror = live(to_super(freed, TENANT), status={"allocation": ALLOCATION})
+    assert shown_status(mirror, freed, Pods()) == {}, "nobody else would"
+    free = freed | {"status": {}}  # it takes off the protection next
+    assert not to_tenant(consumers(mirror, free, Pods()), free, TENANT)
 
 
 def test_a_claim_is_protected_first_and_let_go_with_its_last_pod() -> None:
@@ -225,14 +239,22 @@ def test_a_claim_is_protected_first_and_let_go_with_its_last_pod() -> None:
     assert PROTECTION not in to_super(claim, TENANT)["metadata"].get("finalizers", ())
 
 
-def test_a_claim_that_is_being_deleted_is_protected_no_more() -> None:
-    """An API server takes no finalizers then."""
-    claim = a_claim()
-    claim["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
-    claim["status"] = {"allocation": ALLOCATION, "reservedFor": [OWN_POD]}
-    given = {"allocation": ALLOCATION, "reservedFor": [SUPER_POD]}
+@pytest.mark.parametrize(
+    ("finalizers", "given"),
+    [([], {"allocation": ALLOCATION, "reservedFor": [SUPER_POD]}), ([PROTECTION], {})],
+)
+def test_the_protection_of_a_claim_that_is_being_deleted_is_left_alone(
+    finalizers: list[str], given: Object
+) -> None:
+    """An API server takes no new finalizers then, and the tenant's controller lets it go."""
+    claim = a_claim(status={"allocation": ALLOCATION, "reservedFor": [OWN_POD]})
+    claim["metadata"] |= {
+        "deletionTimestamp": "2026-01-01T00:00:00Z",
+        "finalizers": finalizers,
+    }
     mirror = live(to_super(claim, TENANT), status=given)
-    assert not to_tenant(consumers(mirror, claim, TRAINING), claim, TENANT)
+    writes = to_tenant(consumers(mirror, claim, TRAINING), claim, TENANT)
+    assert all(write.subresource == "status" for write in writes)
 
 
 def test_a_claim_that_is_being_deleted_gets_no_new_pods() -> None:

@@ -189,6 +189,9 @@ async def test_a_claim_that_is_being_deleted_gets_no_more_pods(claiming: World) 
     event = await acme.told("FailedScheduling")
     assert event["message"] == "ResourceClaim 'gpu' is being deleted: the pod waits for one"
     reserve(claiming, acme)
+    await eventually(lambda: not reserved(acme), "it is in use no more")
+    # by the tenant's controller
+    acme.server.patch(RESOURCE_CLAIMS, GPU, {"metadata": {"finalizers": None}})
     await acme.gone_everywhere(RESOURCE_CLAIMS, GPU)
     assert not acme.mirror(PODS, ObjectKey("default", "late"))
     acme.server.create(RESOURCE_CLAIMS, a_claim())
