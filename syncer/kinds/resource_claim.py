@@ -3,7 +3,7 @@
 Templates stay in the tenant: its own controller makes claims of them, as in any cluster.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from kube.objects import Object
 from kube.resources import RESOURCE_CLAIMS
@@ -77,7 +77,7 @@ def consumers(mirror: Object, claim: Object, pods: Pods) -> Object:
     if reserved:
         return mirror | {"status": status | {"reservedFor": list(reserved.values())}}
     shown = {field: value for field, value in status.items() if field not in ALLOCATED}
-    if before and not any(pods.stays(consumer["name"], consumer["uid"]) for consumer in before):
+    if before and all(map(_ended(pods), before)):
         own: Object = claim["status"]
         shown |= {field: own[field] for field in ALLOCATED if field in own}
     return mirror | {"status": shown}
@@ -183,6 +183,11 @@ def _refuse_configuration(claim: Object, tenant: Tenant) -> None:
 
 def _is_pod(consumer: Object) -> bool:
     return (consumer.get("apiGroup") or "", consumer.get("resource")) == ("", "pods")
+
+
+def _ended(pods: Pods) -> Callable[[Object], bool]:
+    """Whether the tenant's controller takes a consumer away by itself."""
+    return lambda one: _is_pod(one) and not pods.stays(one["name"], one["uid"])
 
 
 def _devices_of(allocation: Object) -> list[tuple[str, ...]]:

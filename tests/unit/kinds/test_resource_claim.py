@@ -200,6 +200,9 @@ def test_what_the_tenant_makes_up_is_taken_back() -> None:
     foreign = {"resource": "pods", "name": "theirs", "uid": "of-another-tenant"}
     claim = a_claim(status={"allocation": ALLOCATION, "reservedFor": [OWN_POD, foreign]})
     assert shown_status(live(to_super(claim, TENANT), status={}), claim) == {}
+    group = {"apiGroup": "scheduling.k8s.io", "resource": "podgroups", "name": "g", "uid": "g"}
+    forged = a_claim(status={"allocation": ALLOCATION, "reservedFor": [group]})
+    assert shown_status(live(to_super(claim, TENANT), status={}), forged) == {}
     given = {"allocation": ALLOCATION, "reservedFor": [SUPER_POD]}
     shown = shown_status(live(to_super(claim, TENANT), status=given), claim)
     assert shown["reservedFor"] == [OWN_POD]
