@@ -127,6 +127,8 @@ class SuperPod(msgspec.Struct, gc=False):
     """The names of the devices that it asks for; empty: none."""
     named: str
     """A digest of the nodes that it names because of what the tenant says of them; empty: none."""
+    asked: str
+    """The only node that it was made for, because the tenant's pod names it; empty: for any."""
     handler: str
     """The handler that the tenant asks for and the provider does not offer; empty: none."""
     reported: int = 0
@@ -242,6 +244,7 @@ def decode_super_pod(raw: bytes) -> tuple[ObjectKey, SuperPod]:
         gang=intern(marks.get(api.GANG_MARK_ANNOTATION, "")),
         devices=intern(marks.get(api.DEVICES_ANNOTATION, "")),
         named=intern(marks.get(api.VIRTUAL_NODES_ANNOTATION, "")),
+        asked=intern(marks.get(api.NODE_NAME_ANNOTATION, "")),
         handler=intern(marks.get(api.HANDLER_ANNOTATION, "")),
     )
 

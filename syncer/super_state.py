@@ -195,6 +195,7 @@ class SuperState:
             self.newest.pop(key, None)
             renewed = state.renews(pod)
             state.renewed.discard(pod.uid)
+            state.misplaced.discard(pod.uid)
             if raw and not renewed:
                 last = self.pods.read(raw).status
                 self.gone[key] = GonePod(raw, before is not None and before.reported == last)

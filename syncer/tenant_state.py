@@ -69,6 +69,10 @@ class TenantState:
         """Pods that were refused for their RuntimeClass."""
         self.renewed: set[str] = set()
         """UIDs of super pods that we have asked to delete, so as to make them anew."""
+        self.misplaced: set[str] = set()
+        """The same, of such as run where their tenant does not want them."""
+        self.placed_above: dict[ObjectKey, str] = {}
+        """The UIDs of pods that their tenant has bound itself, until there is a super pod for that node."""
         self.rejected: dict[ObjectKey, tuple[str, Rejection]] = {}
         """Of pods whose named node does not take them: the UID, and why, until the pod says so."""
         self.owner_gangs: dict[str, tuple[float, Gang | None]] = {}
@@ -149,6 +153,7 @@ class TenantState:
         self.choosy.discard(key)
         self.unclassed.discard(key)
         self.rejected.pop(key, None)
+        self.placed_above.pop(key, None)
         self.own_nodes.leaving.pop(key, None)
         self.super.admission.withdraw(self.request(PODS.plural, key))
 
@@ -195,8 +200,8 @@ class TenantState:
             self.super.up.add(Request(self.tenant.key, "nodes", "", node))
 
     def renews(self, pod: SuperPod) -> bool:
-        """The end of this super pod means nothing: nothing of it has run, and another one follows."""
-        return pod.uid in self.renewed and not pod.node
+        """The end of this super pod means nothing for the tenant's: another one follows."""
+        return (pod.uid in self.renewed and not pod.node) or pod.uid in self.misplaced
 
     def runtime_handler(self, name: str) -> str | None:
         """The handler of the tenant's RuntimeClass, whoever made it; None: no such class is known."""
@@ -261,6 +266,9 @@ class TenantState:
     def _placed(self, key: ObjectKey, node: str) -> None:
         self.use_node(node, key)
         self.choosy.discard(key)
+        mirror = self.super.pods.get(self.mirror_key(PODS.plural, key))
+        if mirror is not None and mirror.node != node:  # somebody else than us has bound it
+            self.super.down.add(self.request(PODS.plural, key))
         if self.own_nodes.evicting(node):
             self.super.up.add(self.request(PODS.plural, key))
 

@@ -127,6 +127,7 @@ def pod_marks(pod: Object) -> dict[str, str]:
         api.SERVICE_ACCOUNT_ANNOTATION: spec.get("serviceAccountName", "default"),
         **shown_texts(pod),
         **({api.SCHEDULING_GATES_ANNOTATION: " ".join(gates)} if gates else {}),
+        **({api.NODE_NAME_ANNOTATION: spec["nodeName"]} if spec.get("nodeName") else {}),
     }
 
 

@@ -31,8 +31,9 @@ def patches(
     is refused, leaves the difference visible. ``nodes``: what the tenant says of them, while
     the pod is not bound.
     """
-    # Under which runtime it runs was decided when it was made, and never changes.
-    spec = {name: value for name, value in pod["spec"].items() if name != "runtimeClassName"}
+    # Under which runtime it runs, and for which node, was decided when it was made, and never changes.
+    decided = ("runtimeClassName", "nodeName")
+    spec = {name: value for name, value in pod["spec"].items() if name not in decided}
     wanted = by_name(to_super(pod | {"spec": spec}, tenant, offers), pod, nodes)
     found: list[PodPatch] = []
     if added := _ephemeral(live, pod, tenant):

@@ -41,7 +41,7 @@ class NamedNode:
         """
         if mirror.node:
             state.rejected.pop(key, None)  # an attempt to remove it has failed
-        if mirror.node or mirror.deleting or not _waits_for_its_node(source):
+        if mirror.node or mirror.deleting or not _waits_for_its_node(source, mirror):
             return False
         said = pod_status.unschedulable(view.status)
         why = await self._why(state, key, source, said) if said else None
@@ -65,7 +65,7 @@ class NamedNode:
     async def ends(self, state: TenantState, key: ObjectKey, source: TenantPod) -> bool:
         """Write that the pod was rejected, if it was."""
         why = state.rejection_of(key, source.uid)
-        if why is None or source.scheduled:
+        if why is None:
             return False
         status = {
             "phase": "Failed",
@@ -108,9 +108,10 @@ class NamedNode:
         return rejection(said, pod, seen) if _is_still(pod, source) else None
 
 
-def _waits_for_its_node(source: TenantPod) -> bool:
-    """The tenant has named the node itself: what we have bound is scheduled, as its status says."""
-    return bool(source.node) and not (source.scheduled or source.finished or source.deleting)
+def _waits_for_its_node(source: TenantPod, mirror: SuperPod) -> bool:
+    """The tenant has named the node itself, or bound the pod to it."""
+    named = bool(source.node) and source.node == mirror.asked
+    return named and not (source.finished or source.deleting)
 
 
 def _is_still(pod: Object, source: TenantPod) -> bool:

@@ -19,6 +19,7 @@ from syncer.kinds.virtual_nodes import by_name, depends
 from syncer.reconcilers import tokens
 from syncer.reconcilers.downward import Waiting, require_namespace
 from syncer.reconcilers.messages import no_longer_refused, refuse, tell
+from syncer.reconcilers.placed_above import awaits_another, begin_anew, is_elsewhere
 from syncer.reconcilers.pod_admission import PodAdmission
 from syncer.reconcilers.pod_changes import PodChanges
 from syncer.reconcilers.runtime_classes import class_of, know_class, tell_not_offered
@@ -56,7 +57,9 @@ class PodDownward:
             await self._terminate(state, key, mirror_key, source, mirror)
         elif mirror is not None:
             await self._update(state, key, mirror_key, source, mirror)
-        elif source.scheduled or source.finished or state.rejection_of(key, source.uid):
+        elif not awaits_another(state, key, source) and (
+            source.scheduled or source.finished or state.rejection_of(key, source.uid)
+        ):
             # It has run: it is never made anew behind its owner's back. The upward side ends it.
             self._super.up.add(state.request(PODS.plural, key))
         else:
@@ -147,6 +150,7 @@ class PodDownward:
         except (Forbidden, Invalid, ServerError) as error:
             await self._not_created(state, key, pod, error)
             raise
+        state.placed_above.pop(key, None)
         made = self._super.pods.put(answer)
         await no_longer_refused(state, key, pod)
         await tell_not_offered(state, key, pod, made.handler if made else "")
@@ -239,6 +243,10 @@ class PodDownward:
         source: TenantPod,
         mirror: SuperPod,
     ) -> None:
+        if is_elsewhere(source, mirror):
+            await begin_anew(self._super, state, key, source.uid, mirror)
+            return
+        state.placed_above.pop(key, None)
         placed = bool(source.node or mirror.node)
         in_step = source.synced == source.mutable and not source.gated
         if in_step and (placed or key not in state.choosy):

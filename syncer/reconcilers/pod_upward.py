@@ -13,6 +13,7 @@ from syncer.kinds import pod_status
 from syncer.kinds.pod_status import SuperPodView
 from syncer.reconcilers import tokens
 from syncer.reconcilers.named_node import NamedNode
+from syncer.reconcilers.placed_above import awaits_another, is_elsewhere
 from syncer.reconcilers.preemption import Preemption
 from syncer.reconcilers.published import PublishedReconciler
 from syncer.super_state import SuperState
@@ -43,10 +44,14 @@ class PodUpward:
             if mirror is not None or mirror_key in self._super.gone:
                 self._super.down.add(state.request(PODS.plural, key))  # what is left down there
             return
-        if mirror is None:
+        if mirror is None and awaits_another(state, key, source):
+            self._super.down.add(state.request(PODS.plural, key))
+        elif mirror is None:
             await self._gone(state, key, mirror_key, source)
         elif mirror.deleting and state.renews(mirror):
             return
+        elif is_elsewhere(source, mirror) and mirror.node:
+            self._super.down.add(state.request(PODS.plural, key))
         elif mirror.source_uid == source.uid and mirror.tenant == state.tenant.key:
             self._super.gone.pop(mirror_key, None)
             await self._report(state, key, mirror_key, source, mirror)
@@ -69,6 +74,9 @@ class PodUpward:
             return
         if mirror.node and not source.node and not source.deleting:
             await self._bind(state, key, source, mirror.node)
+            if is_elsewhere(source, mirror):
+                self._super.down.add(state.request(PODS.plural, key))
+                return
         if source.node and not source.deleting:
             await tokens.provide_planned(self._super, state, key, source.uid)
         if (source.scheduled or not mirror.node) and pod_status.says_only_scheduled(view.status):
@@ -121,6 +129,7 @@ class PodUpward:
             found = await self._look(state, key)
             if found is None or found.uid != source.uid or not found.node:
                 raise
+            node = found.node  # maybe another one, by a scheduler of the tenant's
         source.node = node
         source.scheduled = True
 

@@ -210,3 +210,63 @@ async def test_a_critical_pod_takes_their_room(world: World, acme: TenantCluster
     await unplaced(world, acme, CPU, priority=2_000_000_000)
     await eventually(lambda: leaving(world) == {"there"}, "room is made, as by a kubelet")
     assert acme.server.live(PODS, WEB)["status"].get("phase") != "Failed"
+
+
+async def made_for(acme: TenantCluster, node: str, before: str) -> Object:
+    """The super pod that follows another one, and is for one node only."""
+
+    def another() -> Object | None:
+        mirror = acme.mirror(PODS, WEB)
+        return mirror if mirror is not None and mirror["metadata"]["uid"] != before else None
+
+    mirror = await eventually(another, "there is another super pod")
+    required = mirror["spec"]["affinity"]["nodeAffinity"]
+    (term,) = required["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+    assert {"key": "metadata.name", "operator": "In", "values": [node]} in term["matchFields"]
+    return mirror
+
+
+async def test_a_pod_that_its_tenant_binds_while_it_waits_runs_there(
+    world: World, acme: TenantCluster
+) -> None:
+    acme.server.create(PODS, a_worker("web"))
+    first = str((await acme.goes_down(PODS, WEB))["metadata"]["uid"])
+    acme.server.bind(PODS, WEB, "big")
+    await made_for(acme, "big", first)
+    await acme.runs(WEB, "big")
+    await world.nothing_to_do()
+    assert acme.server.live(PODS, WEB)["status"]["phase"] == "Running"
+
+
+async def test_a_pod_that_its_tenant_binds_to_a_node_that_is_full_fails_as_by_a_kubelet(
+    world: World, acme: TenantCluster
+) -> None:
+    acme.server.create(PODS, a_worker("web", cpu="9"))
+    first = str((await acme.goes_down(PODS, WEB))["metadata"]["uid"])
+    acme.server.bind(PODS, WEB, "big")
+    await made_for(acme, "big", first)
+    says(world, acme, CPU)
+    status = (await acme.shows(WEB, "Failed"))["status"]
+    assert status["reason"] == "OutOfcpu"
+    await world.nothing_to_do()
+    assert acme.mirror(PODS, WEB) is None
+
+
+async def test_a_pod_that_both_have_bound_runs_where_its_tenant_says(
+    world: World, acme: TenantCluster
+) -> None:
+    world.super.create(NODES, with_room("other"))
+    acme.server.create(PODS, a_worker("web"))
+    mirror = await acme.goes_down(PODS, WEB)
+    hang = acme.server.script.add_for_good("POST", "pods/web/binding", Hang())
+    world.super.bind(PODS, acme.mirror_key(WEB), "other")
+    await eventually(lambda: hang.hits, "it is being bound to the one")
+    acme.server.bind(PODS, WEB, "big")
+    hang.remove()
+    await eventually(lambda: leaving(world) == {"web"}, "it has to leave the other node")
+    world.super.delete(PODS, acme.mirror_key(WEB), grace=0)
+    await made_for(acme, "big", str(mirror["metadata"]["uid"]))
+    await acme.runs(WEB, "big")
+    await world.nothing_to_do()
+    live = acme.server.live(PODS, WEB)
+    assert (live["spec"]["nodeName"], live["status"]["phase"]) == ("big", "Running")
