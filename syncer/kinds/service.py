@@ -27,8 +27,9 @@ SPEC_KEYS_ANNOTATION = f"{api.PREFIX}spec-keys"
 """Which fields of a mirror's spec came from the tenant; others were added in the super cluster."""
 HEADLESS = "None"
 EXTERNAL_NAME = "ExternalName"
-# The health check's port is immutable, so each side keeps its own. External IPs are refused unless empty.
-NOT_SENT = ("externalIPs", "healthCheckNodePort")
+HEALTH_CHECK = "healthCheckNodePort"
+# The port for health checks is a wish, as node ports are. External IPs are refused unless empty.
+NOT_SENT = ("externalIPs", HEALTH_CHECK)
 
 
 def mirrored(service: Object, tenant: Tenant) -> Object | None:
@@ -63,16 +64,21 @@ def to_super(service: Object, tenant: Tenant) -> Object:
     }
     # Outside the digest: what the super cluster gave is written to the tenant's Service.
     wanted = with_digest(wanted)
-    if ports and _has_node_ports(spec):
-        wanted["spec"] = wanted_spec | {"ports": ports}
+    wishes = {"ports": ports} if ports and _has_node_ports(spec) else {}
+    if HEALTH_CHECK in spec:
+        wishes[HEALTH_CHECK] = spec[HEALTH_CHECK]
+    wanted["spec"] = wanted_spec | wishes
     return wanted
 
 
 def modest(wanted: Object) -> Object:
-    """The wanted Service with any node ports, for when those asked for are taken."""
-    spec: Object = wanted["spec"]
+    """The wanted Service with any node ports, for when those asked for are taken.
+
+    Also that for health checks: the tenant's then stays another one, since it can never be changed.
+    """
+    spec = {key: value for key, value in wanted["spec"].items() if key != HEALTH_CHECK}
     if not spec.get("ports"):
-        return wanted
+        return wanted | {"spec": spec}
     return wanted | {"spec": spec | {"ports": [_without_node_port(port) for port in spec["ports"]]}}
 
 
@@ -90,6 +96,8 @@ def patch(live: Object, wanted: Object) -> Object | None:
         wanted_spec["ports"] = _keep_node_ports(
             wanted_spec.get("ports") or [], live_spec.get("ports") or []
         )
+    if live_spec.get(HEALTH_CHECK):
+        wanted_spec.pop(HEALTH_CHECK, None)  # given once for all
     shared = {key: value for key, value in live_spec.items() if key in wanted_spec}
     change: Object = {}
     if spec := gone | (merge_patch(shared, wanted_spec) or {}):

@@ -92,6 +92,21 @@ async def refuse(
         await _write_condition(state, key, pod, condition | {"lastTransitionTime": api.now()})
 
 
+async def no_place(state: TenantState, key: ObjectKey, pod: Object, message: str) -> None:
+    """Tell what keeps the pod from being placed, as a scheduler does: by an Event and by PodScheduled."""
+    await tell(state, PODS, key, pod["metadata"]["uid"], "FailedScheduling", message)
+    condition = {
+        "type": "PodScheduled",
+        "status": "False",
+        "reason": "Unschedulable",
+        "message": message,
+    }
+    conditions: list[Object] = pod.get("status", {}).get("conditions") or []
+    before = next((item for item in conditions if item["type"] == "PodScheduled"), {})
+    if any(before.get(field) != value for field, value in condition.items()):
+        await _write_condition(state, key, pod, condition | {"lastTransitionTime": api.now()})
+
+
 async def no_longer_refused(state: TenantState, key: ObjectKey, pod: Object) -> None:
     """Take back what ``refuse`` has said in the pod's status, if it has."""
     if _refused_condition(pod):

@@ -4,13 +4,13 @@ import structlog
 
 from kube.errors import AlreadyExists, ApiError, Conflict, Forbidden, Invalid, NotFound, ServerError
 from kube.objects import Object, ObjectKey, decode_object, encode
-from kube.resources import NODES, PODS, RESOURCE_CLAIMS
+from kube.resources import NODES, PODS
 from syncer.admission.candidates import Candidate
 from syncer.entries import SuperPod, TenantPod
 from syncer.kinds.mirror import Refused
 from syncer.kinds.node import is_silent
 from syncer.kinds.pod import mutable_digest, to_super
-from syncer.kinds.pod_claims import claim_names, waits_for_claims
+from syncer.kinds.pod_claims import waits_for_claims
 from syncer.kinds.pod_hosts import with_own_hosts
 from syncer.kinds.pod_policy import admitted
 from syncer.kinds.pod_volumes import references
@@ -22,6 +22,7 @@ from syncer.reconcilers.messages import no_longer_refused, refuse, tell
 from syncer.reconcilers.placed_above import awaits_another, begin_anew, is_elsewhere
 from syncer.reconcilers.pod_admission import PodAdmission
 from syncer.reconcilers.pod_changes import PodChanges
+from syncer.reconcilers.pod_requirements import PodRequirements
 from syncer.reconcilers.runtime_classes import class_of, know_class, tell_not_offered
 from syncer.super_state import SuperState
 from syncer.tenant_state import TenantState
@@ -39,6 +40,7 @@ class PodDownward:
     def __init__(self, super_state: SuperState, hosts_image: str) -> None:
         self._super = super_state
         self._hosts_image = hosts_image
+        self._requirements = PodRequirements(super_state)
         self._admission = PodAdmission(super_state)
         self._changes = PodChanges(super_state, self._admission)
 
@@ -131,8 +133,7 @@ class PodDownward:
     ) -> None:
         try:
             require_namespace(self._super, state, key.namespace)
-            await self._require_references(state, key, source.uid)
-            await self._require_claims(state, key, pod)
+            await self._requirements.of_new(state, key, pod)
             # Last: what is granted is sent at once, and the members of a gang have all that they need.
             if candidate and not await self._admission.admit(state, key, candidate):
                 return
@@ -191,50 +192,6 @@ class PodDownward:
         self._super.admission.withdraw(state.request(PODS.plural, key))
         return True
 
-    async def _require_references(self, state: TenantState, key: ObjectKey, uid: str) -> None:
-        """Raise Waiting for the first thing that the pod names and that is not down yet."""
-        for reference in state.usage.of(key):
-            used = ObjectKey(key.namespace, reference.name)
-            if self._is_down(state, reference.kind, used):
-                continue
-            self._super.down.add(state.request(reference.kind, used))
-            if reference.optional and state.sources[reference.kind].get(used) is None:
-                continue
-            if state.sources[reference.kind].get(used) is None and not _published_soon(used):
-                kind = self._super.downward[reference.kind].resource.kind
-                message = f"{kind} {reference.name!r} not found: the pod waits for it"
-                await tell(state, PODS, key, uid, "FailedMount", message)
-                if self._is_down(state, reference.kind, used):
-                    continue  # it came meanwhile, when nobody was waiting yet
-            raise Waiting(reference.kind, used)
-
-    async def _require_claims(self, state: TenantState, key: ObjectKey, pod: Object) -> None:
-        """Raise Waiting for the first ResourceClaim that is not down yet.
-
-        Asked only once: of a pod that has ended, the tenant's controller deletes the claims.
-        """
-        plural = RESOURCE_CLAIMS.plural
-        for name in claim_names(pod).values():
-            used = ObjectKey(key.namespace, name)
-            source = state.sources[plural].get(used)
-            ends = source is not None and source.deleting  # another one of that name may follow
-            if not ends and self._is_down(state, plural, used):
-                continue
-            if source is None or ends:
-                said = "is being deleted" if ends else "not found"
-                message = f"ResourceClaim {name!r} {said}: the pod waits for one"
-                uid = pod["metadata"]["uid"]
-                await tell(state, PODS, key, uid, "FailedScheduling", message)
-                if not ends and self._is_down(state, plural, used):
-                    continue  # it came meanwhile, when nobody was waiting yet
-            raise Waiting(plural, used)
-
-    def _is_down(self, state: TenantState, plural: str, key: ObjectKey) -> bool:
-        """The object has its mirror; that of a predecessor of the same name is another's data."""
-        mirror = self._super.mirrors[plural].get(state.mirror_key(plural, key))
-        source = state.sources[plural].get(key)
-        return mirror is not None and (source is None or mirror.source_uid == source.uid)
-
     async def _update(
         self,
         state: TenantState,
@@ -268,7 +225,7 @@ class PodDownward:
                 return
             wanted = mutable_digest(pod, state.tenant)
             if wanted != mirror.digest:
-                await self._require_references(state, key, source.uid)
+                await self._requirements.of_all(state, key, source.uid)
                 await self._changes.patch(state, key, mirror_key, source, pod, wanted)
         except Refused as refused:
             await tell(state, PODS, key, source.uid, refused.reason, str(refused))
@@ -381,8 +338,3 @@ class PodDownward:
             )
         except (NotFound, Conflict):
             pass  # gone, or another one already; its event brings us back
-
-
-def _published_soon(key: ObjectKey) -> bool:
-    """Every namespace gets this one from its controller-manager: no reason to alarm anybody."""
-    return key.name == api.ROOT_CA_CONFIG_MAP

@@ -224,7 +224,7 @@ def test_a_claim_in_use_stays_until_its_pod_is_gone(
     storage.apply(volume("protected", "by-hand"))
     volumes = [{"name": "data", "persistentVolumeClaim": {"claimName": "protected"}}]
     tenant.apply(pod("user", volumes=volumes))
-    assert "'protected' not found" in told(tenant, "user", "FailedMount")
+    assert '"protected" not found' in told(tenant, "user", "FailedScheduling")
     tenant.apply(claim("protected"))
     tenant.kubectl("wait", "--for=condition=Ready", "pod/user", "--timeout=150s")
     tenant.kubectl("delete", "pvc", "protected", "--wait=false")

@@ -103,11 +103,23 @@ def test_a_name_that_a_shared_controller_would_follow_stays_in_the_tenant(
 
 
 def test_the_tenants_node_port_is_asked_for_and_any_other_one_will_do() -> None:
-    source = a_service(ports=[a_port(80, nodePort=30080)], healthCheckNodePort=31000, **NODE_PORT)
+    source = a_service(ports=[a_port(80, nodePort=30080)], **NODE_PORT)
     wanted = service.to_super(source, ACME)
     assert wanted["spec"]["ports"] == [a_port(80, nodePort=30080)]
     assert service.modest(wanted)["spec"]["ports"] == [a_port(80)]
-    assert "healthCheckNodePort" not in wanted["spec"]
+
+
+def test_the_tenants_port_for_health_checks_is_asked_for_once() -> None:
+    local = BALANCED | {"externalTrafficPolicy": "Local"}
+    wanted = service.to_super(a_service(**local, healthCheckNodePort=31000), ACME)
+    assert wanted["spec"]["healthCheckNodePort"] == 31000
+    assert "healthCheckNodePort" not in service.modest(wanted)["spec"]
+    anywhere = a_mirror(a_service(**BALANCED))
+    patch = service.patch(anywhere, wanted)
+    assert patch is not None
+    assert patch["spec"] == {"externalTrafficPolicy": "Local", "healthCheckNodePort": 31000}
+    given = a_mirror(a_service(**local), healthCheckNodePort=32000)
+    assert service.patch(given, wanted) is None, "another one can never be changed"
 
 
 def test_every_other_field_passes() -> None:

@@ -19,6 +19,7 @@ from vcluster import api
 
 DATA = ObjectKey("default", "data")
 DISK = ObjectKey("", "disk")
+WEB = ObjectKey("default", "web")
 BOUND = {"phase": "Bound", "capacity": {"storage": "1Gi"}}
 
 
@@ -226,11 +227,48 @@ async def test_a_pod_waits_for_its_claim(world: World, acme: TenantCluster) -> N
     offer(world)
     source = {"name": "v", "persistentVolumeClaim": {"claimName": DATA.name}}
     acme.server.create(PODS, a_pod(volumes=[source]))
-    event = await acme.told("FailedMount")
-    assert event["message"] == "PersistentVolumeClaim 'data' not found: the pod waits for it"
-    assert not acme.mirror(PODS, ObjectKey("default", "web"))
+    event = await acme.told("FailedScheduling")
+    assert event["message"] == 'persistentvolumeclaim "data" not found'
+    await waits(acme, event["message"])
     acme.server.create(PERSISTENT_VOLUME_CLAIMS, a_claim())
-    await acme.goes_down(PODS, ObjectKey("default", "web"))
+    await acme.goes_down(PODS, WEB)
+
+
+async def waits(acme: TenantCluster, message: str) -> None:
+    """The pod says why it finds no place, and has no super pod."""
+
+    def said() -> list[Object]:
+        return acme.server.live(PODS, WEB)["status"].get("conditions") or []
+
+    (condition,) = await eventually(said, "it says why it waits")
+    assert (condition["type"], condition["status"]) == ("PodScheduled", "False")
+    assert (condition["reason"], condition["message"]) == ("Unschedulable", message)
+    assert not acme.mirror(PODS, WEB)
+
+
+async def test_a_pod_waits_while_its_claim_is_being_deleted(
+    world: World, acme: TenantCluster
+) -> None:
+    offer(world)
+    held = a_claim()
+    held["metadata"]["finalizers"] = ["kubernetes.io/pvc-protection"]
+    acme.server.create(PERSISTENT_VOLUME_CLAIMS, held)
+    await acme.goes_down(PERSISTENT_VOLUME_CLAIMS, DATA)
+    source = {"name": "v", "persistentVolumeClaim": {"claimName": DATA.name}}
+    acme.server.create(PODS, a_pod("user", volumes=[source]))
+    user = ObjectKey("default", "user")
+    await acme.runs(user)
+    acme.server.delete(PERSISTENT_VOLUME_CLAIMS, DATA)
+    acme.server.create(PODS, a_pod(volumes=[source]))
+    await waits(acme, 'persistentvolumeclaim "data" is being deleted')
+    # The one that uses it already can still be changed.
+    acme.server.patch(PODS, user, {"metadata": {"labels": {"still": "there"}}})
+    await eventually(
+        lambda: "still" in (acme.mirror(PODS, user) or {})["metadata"]["labels"], "it is changed"
+    )
+    acme.server.patch(PERSISTENT_VOLUME_CLAIMS, DATA, {"metadata": {"finalizers": None}})
+    acme.server.create(PERSISTENT_VOLUME_CLAIMS, a_claim())
+    await acme.goes_down(PODS, WEB)
 
 
 async def test_a_claim_of_the_same_name_that_is_refused_leaves_no_data_behind(
