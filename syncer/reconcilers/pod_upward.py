@@ -50,8 +50,6 @@ class PodUpward:
             await self._gone(state, key, mirror_key, source)
         elif mirror.deleting and state.renews(mirror):
             return
-        elif is_elsewhere(source, mirror) and mirror.node:
-            self._super.down.add(state.request(PODS.plural, key))
         elif mirror.source_uid == source.uid and mirror.tenant == state.tenant.key:
             self._super.gone.pop(mirror_key, None)
             await self._report(state, key, mirror_key, source, mirror)
@@ -74,9 +72,9 @@ class PodUpward:
             return
         if mirror.node and not source.node and not source.deleting:
             await self._bind(state, key, source, mirror.node)
-            if is_elsewhere(source, mirror):
-                self._super.down.add(state.request(PODS.plural, key))
-                return
+        if mirror.node and is_elsewhere(source, mirror):
+            self._super.down.add(state.request(PODS.plural, key))
+            return
         if source.node and not source.deleting:
             await tokens.provide_planned(self._super, state, key, source.uid)
         if (source.scheduled or not mirror.node) and pod_status.says_only_scheduled(view.status):

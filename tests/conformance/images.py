@@ -55,10 +55,11 @@ def build(programs: Path, state: Path, sources: Path, folder: Path) -> list[Path
     """Write the archives into ``folder``; what was written before is replaced.
 
     ``programs``: what was built for the tests. ``state``: the directory of the local system, whose
-    etcd and pause are used. ``sources``: of Kubernetes, for a certificate that agnhost serves.
+    etcd, coredns and pause are used. ``sources``: of Kubernetes, for a certificate that agnhost serves.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    make = _Maker(programs / "agnhost", sources / "test" / "images" / "agnhost", folder)
+    coredns = state / "bin" / "coredns"
+    make = _Maker(programs / "agnhost", coredns, sources / "test" / "images" / "agnhost", folder)
     archives = []
     for image in (*_images(make), *_programs(programs, state)):
         archive = folder / (image.name.rpartition("/")[2].replace(":", "-") + ".tar")
@@ -70,7 +71,7 @@ def build(programs: Path, state: Path, sources: Path, folder: Path) -> list[Path
 class _Maker:
     """Each kind of image, of the programs of this machine."""
 
-    def __init__(self, agnhost: Path, sources: Path, folder: Path) -> None:
+    def __init__(self, agnhost: Path, coredns: Path, sources: Path, folder: Path) -> None:
         self._agnhost = (agnhost, "/agnhost")
         self._folder = folder
         self._busybox = _program("busybox")
@@ -81,7 +82,8 @@ class _Maker:
         accounts = ((_text(folder / name, text), f"/etc/{name}") for name, text in ACCOUNTS.items())
         pair = ((sources / "porter" / name, f"/{name}") for name in PORTER)
         uploads = (_text(folder / "keep", ""), "/uploads/.keep")
-        self._server = (*self._tools, *accounts, uploads, *pair, self._agnhost)
+        server = (coredns, "/coredns")
+        self._server = (*self._tools, *accounts, uploads, *pair, self._agnhost, server)
 
     def agnhost(self, name: str) -> Image:
         """The program that most tests run, twice: some want another entry point."""
