@@ -22,6 +22,7 @@ PROGRAMS = {
     "ss": "iproute2",
     "bash": "bash",
     "socat": "socat",
+    "printenv": "coreutils",
     "getent": "libc-bin",
 }
 """What agnhost's image has besides busybox, and the Debian packages that have it."""
