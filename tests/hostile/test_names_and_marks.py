@@ -190,6 +190,10 @@ def definition(plural: str, kind: str, group: str) -> Object:
     }
 
 
+def a_shadow(kind: str, group: str) -> Object:
+    return {"apiVersion": f"{group}/v1alpha1", "kind": kind, "metadata": {"name": "shadow"}}
+
+
 def test_definitions_that_shadow_core_kinds(
     local: LocalSystem, alice: TenantCluster, mallory: TenantCluster
 ) -> None:
@@ -199,12 +203,18 @@ def test_definitions_that_shadow_core_kinds(
         definition("virtualclusters", "VirtualCluster", api.GROUP),
     ]
     mallory.apply(*definitions)
-    for kind, group in (("Pod", "shadow.example"), ("VirtualCluster", api.GROUP)):
-        shadow = {"apiVersion": f"{group}/v1alpha1", "kind": kind, "metadata": {"name": "shadow"}}
-        wait_for(f"{kind} of {group} is served", partial(created, mallory, shadow))
+    # Each such that it could go down, for somebody who went by the name of its kind.
+    shadows = [
+        pod("shadow") | {"apiVersion": "shadow.example/v1alpha1"},
+        a_shadow("Namespace", "shadow.example"),
+        a_shadow("VirtualCluster", api.GROUP),
+    ]
+    for shadow in shadows:
+        wait_for(f"{shadow['kind']} is served", partial(created, mallory, shadow))
     mallory.apply(pod("real"))
     namespace = mallory.super_namespace()
     wait_for("real pods run", partial(local.super.get, "pod", "real", namespace))
     assert local.super.get("pod", "shadow", namespace) is None
+    assert local.super.get("namespace", mallory.super_namespace("shadow")) is None
     mallory.kubectl("delete", "crd", *(item["metadata"]["name"] for item in definitions))
     mallory.kubectl("delete", "--raw", "/api/v1/namespaces/default/pods/real")

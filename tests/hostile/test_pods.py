@@ -1,10 +1,14 @@
 """Pods that ask for what is not theirs."""
 
 import json
+from collections.abc import Iterator
 from functools import partial
+
+import pytest
 
 from tests.e2e.local_system import LocalSystem, Object, TenantCluster, wait_for
 from tests.e2e.objects import pod
+from tests.e2e.test_storage import PUBLIC, claim, storage_class
 from tests.hostile.bystander import told
 from vcluster import api
 
@@ -46,28 +50,36 @@ def test_what_a_pod_cannot_choose(
     mallory.kubectl("delete", "pod", "greedy")
 
 
-def test_what_belongs_to_alice_is_not_found(
-    local: LocalSystem, alice: TenantCluster, mallory: TenantCluster
-) -> None:
+@pytest.fixture
+def treasures(local: LocalSystem, alice: TenantCluster) -> Iterator[None]:
+    """A secret and a claim of alice's, both down."""
+    local.super.apply(storage_class("by-hand", PUBLIC))
     alice.kubectl("create", "secret", "generic", "treasure", "--from-literal=a=b")
     user = pod("user", volumes=[{"name": "v", "secret": {"secretName": "treasure"}}])
-    alice.apply(user)
-    wait_for(
-        "alice has it", partial(local.super.get, "secret", "treasure", alice.super_namespace())
-    )
-    volumes = [
-        {"name": "secret", "secret": {"secretName": "treasure"}},
-        {"name": "claim", "persistentVolumeClaim": {"claimName": "treasure"}},
-    ]
-    mallory.apply(pod("thief", volumes=volumes))
-    assert "not found" in told(mallory, "thief")["message"]
-    assert local.super.get("pod", "thief", mallory.super_namespace()) is None
-    mallory.kubectl("delete", "pod", "thief")
-    alice.kubectl("delete", "pod/user", "secret/treasure")
-    wait_for(
-        "her secret is gone below",
-        lambda: local.super.get("secret", "treasure", alice.super_namespace()) is None,
-    )
+    alice.apply(user, claim("treasure"))
+    kinds = ("secret", "persistentvolumeclaim")
+    below = [partial(local.super.get, kind, "treasure", alice.super_namespace()) for kind in kinds]
+    for treasure in below:
+        wait_for("alice has it", treasure)
+    yield
+    alice.kubectl("delete", "pod/user", *(f"{kind}/treasure" for kind in kinds))
+    wait_for("they are gone below", lambda: not any(treasure() for treasure in below))
+    local.super.kubectl("delete", "storageclass", "by-hand")
+
+
+def test_what_belongs_to_alice_is_not_found(
+    local: LocalSystem, alice: TenantCluster, mallory: TenantCluster, treasures: None
+) -> None:
+    volumes = {
+        "secret": {"secret": {"secretName": "treasure"}},
+        "claim": {"persistentVolumeClaim": {"claimName": "treasure"}},
+    }
+    for kind, source in volumes.items():
+        name = f"thief-of-{kind}"
+        mallory.apply(pod(name, volumes=[{"name": "v", **source}]))
+        assert "'treasure' not found" in told(mallory, name)["message"]
+        assert local.super.get("pod", name, mallory.super_namespace()) is None
+        mallory.kubectl("delete", "pod", name)
 
 
 def test_a_kubelets_own_pod(

@@ -3,10 +3,8 @@
 import json
 from functools import partial
 
-import pytest
-
 from tests.e2e.local_system import LocalSystem, Object, TenantCluster, wait_for
-from tests.e2e.objects import deployment, pod
+from tests.e2e.objects import pod
 from tests.hostile.bystander import alice_works, created, patched, phase_is, told
 from tests.pod_policy_cases import NFS, Case, secured, tolerating, volumes
 from vcluster import api
@@ -95,33 +93,49 @@ def test_behind_the_front_door_there_is_a_wall(
 def test_nodes_and_leases(local: LocalSystem, alice: TenantCluster, mallory: TenantCluster) -> None:
     """Its nodes are pictures."""
     names = {item["metadata"]["name"] for item in local.super.items("nodes")}
+    capacity = node_capacity(mallory)
     mallory.kubectl("delete", "node", "cpu-1")
+    larger = patched({"status": {"capacity": {"cpu": "4000"}}})
+    mallory.kubectl("patch", "node", "cpu-0", "--subresource=status", *larger)
     own = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "mine"}}
+    assert (
+        "nodes are the provider's" in mallory.run("create", "-f", "-", stdin=json.dumps(own)).stderr
+    )
     lease = {
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
         "metadata": {"name": "syncer", "namespace": "kube-system"},
     }
-    mallory.apply(own, lease)
+    mallory.apply(lease)
     mallory.apply(pod("lost", nodeName="mine"))
 
     def restored() -> bool:
-        return names | {"mine"} == {item["metadata"]["name"] for item in mallory.items("nodes")}
+        shown = {item["metadata"]["name"] for item in mallory.items("nodes")}
+        return names | {"mine"} == shown and node_capacity(mallory) == capacity
 
     wait_for("they show again what is", restored)
-    below = wait_for(
-        "it is down", partial(local.super.get, "pod", "lost", mallory.super_namespace())
-    )
+    # Not on another node either: that the scheduler says so is the end of it.
+    wait_for("its pod fits nowhere", partial(fits_nowhere, mallory, "lost"))
+    below = local.super.get("pod", "lost", mallory.super_namespace()) or {}
     assert "nodeName" not in below["spec"], "there is no such node"
     mallory.kubectl("delete", "pod/lost", "node/mine", "--wait=false")
     mallory.kubectl("delete", "lease", "syncer", "-n", "kube-system")
 
 
+def node_capacity(tenant: TenantCluster) -> Object:
+    found: Object = (tenant.get("node", "cpu-0", "") or {})["status"]["capacity"]
+    return found
+
+
+def fits_nowhere(tenant: TenantCluster, name: str) -> bool:
+    conditions = (tenant.get("pod", name) or {})["status"].get("conditions", ())
+    return any(condition.get("reason") == "Unschedulable" for condition in conditions)
+
+
 def required_terms(found: Object) -> list[Object]:
-    nodes = found["spec"]["affinity"]["nodeAffinity"]
-    terms: list[Object] = nodes["requiredDuringSchedulingIgnoredDuringExecution"][
-        "nodeSelectorTerms"
-    ]
+    nodes = found["spec"].get("affinity", {}).get("nodeAffinity", {})
+    required = nodes.get("requiredDuringSchedulingIgnoredDuringExecution", {})
+    terms: list[Object] = required.get("nodeSelectorTerms", [])
     return terms
 
 
@@ -165,70 +179,3 @@ def test_taints_and_cordons_with_a_forged_record_concern_nobody_else(
         mallory.kubectl("patch", "node", node, *patched({"spec": {"taints": None}}))
         mallory.kubectl("uncordon", node)
     mallory.kubectl("delete", "pod", "confined", "--wait=false")
-
-
-EVERYTHING = {
-    "apiGroups": ["*"],
-    "apiVersions": ["*"],
-    "operations": ["*"],
-    "resources": ["*/*"],
-    "scope": "*",
-}
-SLOW = 100
-"""So many questions has the egress proxy for each write, and answers 20 of a tenant's in a second."""
-MANY = 60
-"""More pods than the syncer has workers."""
-
-
-def in_the_way(port: int, policy: str) -> Object:
-    return {
-        "name": f"in.the.way.{port}",
-        "clientConfig": {"url": f"https://127.0.0.1:{port}/"},
-        "rules": [EVERYTHING],
-        "failurePolicy": policy,
-        "timeoutSeconds": 30,
-        "sideEffects": "None",
-        "admissionReviewVersions": ["v1"],
-    }
-
-
-@pytest.mark.parametrize("manner", ["refuses", "hangs"])
-def test_a_webhook_in_the_way_of_the_syncer(
-    local: LocalSystem, alice: TenantCluster, mallory: TenantCluster, manner: str
-) -> None:
-    """The egress proxy lets no listener keep her API server waiting; but it makes itself wait for her."""
-    hooks = [in_the_way(1, "Fail")]
-    if manner == "hangs":
-        hooks = [in_the_way(port, "Ignore") for port in range(1, SLOW + 1)]
-    mallory.apply(deployment("many", MANY))
-    mallory.kubectl("rollout", "status", "deployment/many", "--timeout=150s")
-    mallory.apply(
-        {
-            "apiVersion": "admissionregistration.k8s.io/v1",
-            "kind": "ValidatingWebhookConfiguration",
-            "metadata": {"name": "in-the-way"},
-            "webhooks": hooks,
-        }
-    )
-    wait_for("it is in the way", partial(bothered, mallory))
-    # The super cluster takes her pods away: the syncer has to write that, and cannot.
-    own = ("-n", mallory.super_namespace(), "-l", "app=many")
-    names = {item["metadata"]["name"] for item in local.super.items("pods", *own)}
-    assert len(names) == MANY
-    local.super.kubectl("delete", "pods", *own, "--wait=false")
-    for _ in range(3):
-        alice_works(alice)
-    mallory.kubectl("delete", "validatingwebhookconfiguration", "in-the-way")
-
-    def written() -> bool:
-        return names.isdisjoint(item["metadata"]["name"] for item in mallory.items("pods"))
-
-    # What was tried in vain may have to wait for its next turn.
-    wait_for("her pods are gone, all is written", written, 240)
-    mallory.kubectl("delete", "deployment", "many", "--wait=false")
-
-
-def bothered(mallory: TenantCluster) -> bool:
-    """A write of hers is refused, or takes longer than the syncer waits."""
-    ask = ("create", "configmap", "bothered", "--dry-run=server", "--request-timeout=5s")
-    return "created" not in mallory.kubectl(*ask, check=False)
