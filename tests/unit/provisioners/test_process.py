@@ -1,5 +1,6 @@
 """Folders, ports and files of process-provisioned control planes."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -8,7 +9,13 @@ from pathlib import Path
 import pytest
 
 from vcluster.provisioners import files
-from vcluster.provisioners.process import PORTS, PlacementError, ProcessProvisioner, free_port
+from vcluster.provisioners.process import (
+    PORTS,
+    PlacementError,
+    ProcessProvisioner,
+    cores,
+    free_port,
+)
 
 PARTS = ("kube-apiserver", "kube-controller-manager")
 
@@ -70,3 +77,11 @@ def test_a_full_disk_is_said_and_not_filled_any_further(tmp_path: Path) -> None:
     assert subprocess.run([sys.executable, "-c", program, str(path)], check=False).returncode == 7
     assert path.read_bytes() == b"one"
     assert [found.name for found in path.parent.iterdir()] == ["ca.key"]
+
+
+@pytest.mark.parametrize(("usable", "taken"), [(1, 1), (2, 1), (3, 1), (8, 4)])
+def test_a_tenants_programs_leave_half_of_the_cores_to_others(
+    monkeypatch: pytest.MonkeyPatch, usable: int, taken: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(usable)), raising=False)
+    assert cores() == taken
