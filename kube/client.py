@@ -80,11 +80,11 @@ class Client:
         """Create an object, or POST to the subresource of one (binding, token)."""
         name = key.name if subresource else ""
         path = resource.path(key.namespace, name, subresource)
-        return await self._call("POST", resource, path, body, _JSON)
+        return await self._write("POST", resource, path, body, _JSON)
 
     async def update(self, resource: Resource, key: ObjectKey, body: bytes) -> bytes:
         """Replace an object; the body's resourceVersion is the precondition."""
-        return await self._call("PUT", resource, resource.path(*key), body, _JSON)
+        return await self._write("PUT", resource, resource.path(*key), body, _JSON)
 
     async def patch(
         self, resource: Resource, key: ObjectKey, patch: Patch, body: bytes, subresource: str = ""
@@ -93,7 +93,7 @@ class Client:
         target = resource.path(*key, subresource)
         if patch is Patch.APPLY:
             target += f"?fieldManager={FIELD_MANAGER}&force=true"
-        return await self._call("PATCH", resource, target, body, patch)
+        return await self._write("PATCH", resource, target, body, patch)
 
     async def delete(
         self,
@@ -117,7 +117,7 @@ class Client:
         }
         if grace_period_seconds is not None:
             options["gracePeriodSeconds"] = grace_period_seconds
-        return await self._call("DELETE", resource, resource.path(*key), encode(options), _JSON)
+        return await self._write("DELETE", resource, resource.path(*key), encode(options), _JSON)
 
     async def ready(self) -> None:
         """Ask ``/readyz``; raises if the API server is not ready."""
@@ -190,6 +190,19 @@ class Client:
         """Drop all connections."""
         await self._transport.close()
 
+    async def _write(
+        self, method: str, resource: Resource, target: str, body: bytes, content_type: str
+    ) -> bytes:
+        """What is there now. Else callers that need no answer would take garbage for a write done."""
+        answer = await self._call(method, resource, target, body, content_type)
+        try:
+            _decode_answer(answer)
+        except RecursionError:
+            pass  # so deep are only objects
+        except msgspec.MsgspecError as error:
+            raise Unreachable("the answer to a write is no object") from error
+        return answer
+
     async def _call(
         self,
         method: str,
@@ -230,6 +243,15 @@ class Client:
     def _count(self, verb: str, resource: Resource) -> None:
         call = (verb, resource.plural)
         self.calls[call] = self.calls.get(call, 0) + 1
+
+
+class _Answer(msgspec.Struct, gc=False):
+    """An object, or the Status that a deletion or a binding is answered by."""
+
+    kind: str
+
+
+_decode_answer = msgspec.json.Decoder(_Answer).decode
 
 
 def _come_later(error: ApiError) -> bool:

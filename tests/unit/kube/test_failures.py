@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from kube.client import RETRIES_WHEN_BUSY, Client
+from kube.client import RETRIES_WHEN_BUSY, Client, Patch
 from kube.connection import Credentials, FixedCredentials
 from kube.errors import (
     AlreadyExists,
@@ -191,6 +191,22 @@ async def test_garbage_instead_of_a_list_is_unreachable(
     apiserver.script.add("LIST", "configmaps", Answer(200, body=b"<html>a proxy's page"))
     with pytest.raises(Unreachable):
         await anext(client.pages(CONFIG_MAPS))
+
+
+@pytest.mark.parametrize("body", [b"<html>a proxy's page", b"", b"{}", b'{"kind":"Pod","a":\xff'])
+@pytest.mark.parametrize("verb", ["POST", "PUT", "PATCH", "DELETE"])
+async def test_garbage_in_answer_to_a_write_is_unreachable(
+    apiserver: FakeApiServer, client: Client, verb: str, body: bytes
+) -> None:
+    apiserver.script.add(verb, "configmaps", Answer(200, body=body))
+    writes = {
+        "POST": lambda: client.create(CONFIG_MAPS, SETTINGS, b"{}"),
+        "PUT": lambda: client.update(CONFIG_MAPS, SETTINGS, b"{}"),
+        "PATCH": lambda: client.patch(CONFIG_MAPS, SETTINGS, Patch.MERGE, b"{}"),
+        "DELETE": lambda: client.delete(CONFIG_MAPS, SETTINGS, uid="x"),
+    }
+    with pytest.raises(Unreachable):
+        await writes[verb]()
 
 
 async def test_a_slow_answer_within_the_time_out_is_an_answer(

@@ -50,7 +50,8 @@ class Issuing:
 
     def says(self, status: int, allowed: bool = False) -> None:
         """What its API server answers from now on."""
-        body = json.dumps({"status": {"allowed": allowed}}).encode()
+        review = {"kind": "SelfSubjectAccessReview", "status": {"allowed": allowed}}
+        body = json.dumps(review).encode()
         effect = Answer(status, body=body if status == 201 else None)
         self.server.script.add_for_good("POST", REVIEWS, effect)
 

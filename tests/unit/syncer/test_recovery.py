@@ -49,6 +49,27 @@ async def test_law_5_what_happened_while_the_syncer_was_dead_is_caught_up_with(
     assert len(world.super.script.calls("POST", "pods", "")) == 5
 
 
+@pytest.mark.parametrize("side", ["tenant", "super"])
+async def test_law_5_a_deletion_that_was_answered_by_no_api_server_is_asked_for_again(
+    world: World, acme: TenantCluster, side: str
+) -> None:
+    """Success, says whatever is in between; nothing was deleted."""
+    acme.server.create(PODS, a_pod())
+    await acme.runs(WEB)
+    script = (acme.server if side == "tenant" else world.super).script
+    script.add("DELETE", "/pods/", Answer(200, body=b'{"kind":"Pod","metadata":\xff nonsense'))
+    if side == "tenant":
+        world.super.delete(PODS, acme.mirror_key(WEB), grace=0)
+    else:
+        acme.server.delete(PODS, WEB, grace=30)
+        await eventually(
+            lambda: "deletionTimestamp" in world.super.live(PODS, _below(acme, "web"))["metadata"],
+            "the super pod ends",
+        )
+        world.super.delete(PODS, acme.mirror_key(WEB), grace=0)
+    await acme.gone_everywhere(PODS, WEB)
+
+
 async def test_law_5_a_restart_in_step_writes_nothing(world: World, acme: TenantCluster) -> None:
     for number in range(5):
         acme.server.create(PODS, a_pod(f"pod-{number}"))
