@@ -9,6 +9,7 @@ from kube.errors import AlreadyExists, NotFound
 from kube.objects import Object, ObjectKey, decode_head, encode
 from kube.resources import CONFIG_MAPS, NAMESPACES, PODS, SECRETS, Resource
 from tests.chaos.clusters import DEPLOYMENTS, insist
+from tests.e2e.local_system import LocalSystem, TenantCluster
 from tests.e2e.objects import deployment, pod
 
 NAMESPACE = "load"
@@ -83,7 +84,14 @@ async def create(client: Client, name: str, spec: Object, run_seconds: int = 0) 
     body["metadata"] |= {"labels": {"app": "load", "version": "first"}}
     if run_seconds:
         body["metadata"]["annotations"] = {RUN_SECONDS: str(run_seconds)}
+        body["metadata"]["labels"]["ends"] = "yes"
     await _ensure(client, PODS, NAMESPACE, body)
+
+
+def take_away(local: LocalSystem, tenant: TenantCluster) -> None:
+    """The super cluster removes the pods of the load that do not end: the tenant is to be told of each."""
+    own = ("-n", tenant.super_namespace(NAMESPACE), "-l", "app=load,!ends")
+    local.super.kubectl("delete", "pods", *own, "--wait=false")
 
 
 async def delete(client: Client, key: ObjectKey) -> None:

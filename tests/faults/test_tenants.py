@@ -21,6 +21,8 @@ from tests.faults.system import FaultSystem
 from tests.faults.watched import metered, undisturbed
 
 FAULT_SECONDS = 20.0
+TOLD_EACH = 20
+"""So many pods of each are taken away below: of any three tenants, more than the syncer has workers."""
 
 Fault = Callable[[FaultSystem, str], AbstractAsyncContextManager[None]]
 
@@ -95,11 +97,14 @@ async def test_faults_of_tenants_are_their_own(
 ) -> None:
     async with undisturbed(system, *victims, beside) as clients:
         alone = await paced(clients[-1], "alone")
+        await asyncio.gather(*(paced(one, "taken", TOLD_EACH) for one in clients[:-1]))
         async with metered(system) as meter, asyncio.TaskGroup() as tasks:
             start = monotonic()
             async with AsyncExitStack() as faulty:
                 for tenant, fault in zip(victims, faults.values(), strict=True):
                     await faulty.enter_async_context(fault(system, tenant.name))
+                for tenant in victims:
+                    await asyncio.to_thread(load.take_away, system.local, tenant)
                 for client in clients[:-1]:
                     plan = load.lives(24, FAULT_SECONDS / 2, Random(5), "life")
                     tasks.create_task(load.live(client, plan))
