@@ -98,15 +98,17 @@ def test_nodes_and_leases(local: LocalSystem, alice: TenantCluster, mallory: Ten
     larger = patched({"status": {"capacity": {"cpu": "4000"}}})
     mallory.kubectl("patch", "node", "cpu-0", "--subresource=status", *larger)
     own = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "mine"}}
-    assert (
-        "nodes are the provider's" in mallory.run("create", "-f", "-", stdin=json.dumps(own)).stderr
+    ask = ("create", "--dry-run=server", "-f", "-")
+    wait_for(  # the attack before this one has taken the policies away
+        "she is warned",
+        lambda: "nodes are the provider's" in mallory.run(*ask, stdin=json.dumps(own)).stderr,
     )
     lease = {
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
         "metadata": {"name": "syncer", "namespace": "kube-system"},
     }
-    mallory.apply(lease)
+    mallory.apply(own, lease)
     mallory.apply(pod("lost", nodeName="mine"))
 
     def restored() -> bool:
