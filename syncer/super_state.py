@@ -193,9 +193,8 @@ class SuperState:
         source = state.pods.get(pod.source)
         if after is None:
             self.newest.pop(key, None)
-            renewed = state.renews(pod)
-            state.renewed.discard(pod.uid)
-            state.misplaced.discard(pod.uid)
+            renewed = state.anew.is_removed(pod)
+            state.anew.keep(pod.uid)
             if raw and not renewed:
                 last = self.pods.read(raw).status
                 self.gone[key] = GonePod(raw, before is not None and before.reported == last)

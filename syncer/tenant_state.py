@@ -11,7 +11,6 @@ from syncer.admission.precedence import Precedence
 from syncer.admission.rejection import Rejection
 from syncer.entries import (
     Entry,
-    SuperPod,
     TenantPod,
     decode_tenant_pod,
     entry_decoder,
@@ -20,6 +19,7 @@ from syncer.entries import (
 from syncer.kinds.mirror import DownwardKind, UpwardKind, digest
 from syncer.kinds.pod_volumes import token_secret_name
 from syncer.kinds.trust_bundles import trust_secret_name
+from syncer.made_anew import MadeAnew
 from syncer.own_nodes import OwnNodes
 from syncer.runtime.store import ObjectStore
 from syncer.runtime.workqueue import Request
@@ -67,12 +67,7 @@ class TenantState:
         """Pods that are not bound yet, and whose place depends on what the tenant says of its nodes."""
         self.unclassed: set[ObjectKey] = set()
         """Pods that were refused for their RuntimeClass."""
-        self.renewed: set[str] = set()
-        """UIDs of super pods that we have asked to delete, so as to make them anew."""
-        self.misplaced: set[str] = set()
-        """The same, of such as run where their tenant does not want them."""
-        self.placed_above: dict[ObjectKey, str] = {}
-        """The UIDs of pods that their tenant has bound itself, until there is a super pod for that node."""
+        self.anew = MadeAnew()
         self.rejected: dict[ObjectKey, tuple[str, Rejection]] = {}
         """Of pods whose named node does not take them: the UID, and why, until the pod says so."""
         self.owner_gangs: dict[str, tuple[float, Gang | None]] = {}
@@ -153,7 +148,7 @@ class TenantState:
         self.choosy.discard(key)
         self.unclassed.discard(key)
         self.rejected.pop(key, None)
-        self.placed_above.pop(key, None)
+        self.anew.settled(key)
         self.own_nodes.leaving.pop(key, None)
         self.super.admission.withdraw(self.request(PODS.plural, key))
 
@@ -198,10 +193,6 @@ class TenantState:
         pods.discard(pod)
         if not pods and self.nodes_in_use.pop(node, None) is not None:
             self.super.up.add(Request(self.tenant.key, "nodes", "", node))
-
-    def renews(self, pod: SuperPod) -> bool:
-        """The end of this super pod means nothing for the tenant's: another one follows."""
-        return (pod.uid in self.renewed and not pod.node) or pod.uid in self.misplaced
 
     def runtime_handler(self, name: str) -> str | None:
         """The handler of the tenant's RuntimeClass, whoever made it; None: no such class is known."""
@@ -251,7 +242,7 @@ class TenantState:
         if before and before.node and before.node != after.node:
             self.leave_node(before.node, key)  # another pod of the same name
         if after.node:
-            self._placed(key, after.node)
+            self._placed(key, before, after)
         if before and before.uid == after.uid:
             after.synced, after.removed = before.synced, before.removed
             seen = before.mutable, before.deleting, before.grace, before.claims
@@ -263,12 +254,18 @@ class TenantState:
         self.newest[key] = raw
         down.add(request)
 
-    def _placed(self, key: ObjectKey, node: str) -> None:
+    def _placed(self, key: ObjectKey, before: TenantPod | None, after: TenantPod) -> None:
+        node, mirror_key = after.node, self.mirror_key(PODS.plural, key)
         self.use_node(node, key)
         self.choosy.discard(key)
-        mirror = self.super.pods.get(self.mirror_key(PODS.plural, key))
+        mirror = self.super.pods.get(mirror_key)
+        waited = before and before.uid == after.uid and not (before.node or before.synced)
         if mirror is not None and mirror.node != node:  # somebody else than us has bound it
             self.super.down.add(self.request(PODS.plural, key))
+        elif waited and mirror is None and mirror_key not in self.super.gone:
+            # It never had a super pod: neither was it bound by us.
+            self.anew.expect(key, after.uid)
+            self.newest.pop(key, None)
         if self.own_nodes.evicting(node):
             self.super.up.add(self.request(PODS.plural, key))
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
+from kube.errors import ApiError
 from kube.objects import Object, ObjectKey
 from kube.resources import Resource
 from syncer.kinds.offers import Offers
@@ -99,8 +100,9 @@ class DownwardKind:
     is wanted, leaving alone what others added; None: nothing to do. Raises Recreate."""
     to_tenant: Callable[[Object, Object, Tenant], list[Write]] | None = None
     """``(super object, tenant object, tenant)`` → what must be written to the tenant's object."""
-    modest: Callable[[Object], Object] | None = None
-    """The wanted super object without what is only a wish; sent if the super cluster refuses that."""
+    modest: Callable[[Object, ApiError], Object] | None = None
+    """``(wanted, refusal)`` → the wanted super object without the wishes that were refused; as it is if
+    it was refused for something else."""
     on_demand: bool = False
     """Goes down only while a pod of the tenant uses it; only its metadata is watched."""
     admitted: Callable[[Object, Offers], Object] | None = None

@@ -74,6 +74,8 @@ def to_super(pod: Object, tenant: Tenant, offers: Offers, handler: str | None = 
     wanted |= {"serviceAccountName": "default", "automountServiceAccountToken": False}
     marked = pod_metadata(pod, tenant)
     annotations = marked["annotations"] | pod_marks(pod) | handler_mark(wanted, handler)
+    if node := spec.get("nodeName"):
+        annotations[api.NODE_NAME_ANNOTATION] = node
     # Debug containers only come in an update: the digest says that they are not there yet.
     created = pod | {"spec": spec | {"ephemeralContainers": []}}
     annotations[api.DIGEST_ANNOTATION] = mutable_digest(created, tenant)
@@ -127,7 +129,6 @@ def pod_marks(pod: Object) -> dict[str, str]:
         api.SERVICE_ACCOUNT_ANNOTATION: spec.get("serviceAccountName", "default"),
         **shown_texts(pod),
         **({api.SCHEDULING_GATES_ANNOTATION: " ".join(gates)} if gates else {}),
-        **({api.NODE_NAME_ANNOTATION: spec["nodeName"]} if spec.get("nodeName") else {}),
     }
 
 

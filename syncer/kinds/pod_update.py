@@ -32,7 +32,8 @@ def patches(
     the pod is not bound.
     """
     # Under which runtime it runs, and for which node, was decided when it was made, and never changes.
-    decided = ("runtimeClassName", "nodeName")
+    made_for = (live["metadata"].get("annotations") or {}).get(api.NODE_NAME_ANNOTATION)
+    decided = {"runtimeClassName"} if made_for else {"runtimeClassName", "nodeName"}
     spec = {name: value for name, value in pod["spec"].items() if name not in decided}
     wanted = by_name(to_super(pod | {"spec": spec}, tenant, offers), pod, nodes)
     found: list[PodPatch] = []

@@ -7,6 +7,7 @@ unless somebody else has it: people and programs use a port as soon as their API
 import ipaddress
 from collections.abc import Sequence
 
+from kube.errors import ApiError, ServerError
 from kube.objects import Object
 from kube.resources import SERVICES
 from syncer.kinds.mirror import (
@@ -28,6 +29,7 @@ SPEC_KEYS_ANNOTATION = f"{api.PREFIX}spec-keys"
 HEADLESS = "None"
 EXTERNAL_NAME = "ExternalName"
 HEALTH_CHECK = "healthCheckNodePort"
+HEALTH_CHECK_TAKEN = "failed to allocate requested HealthCheck NodePort"
 # The port for health checks is a wish, as node ports are. External IPs are refused unless empty.
 NOT_SENT = ("externalIPs", HEALTH_CHECK)
 
@@ -71,14 +73,19 @@ def to_super(service: Object, tenant: Tenant) -> Object:
     return wanted
 
 
-def modest(wanted: Object) -> Object:
-    """The wanted Service with any node ports, for when those asked for are taken.
+def modest(wanted: Object, error: ApiError) -> Object:
+    """The wanted Service with any ports on nodes instead of those which, the error says, are taken.
 
-    Also that for health checks: the tenant's then stays another one, since it can never be changed.
+    Of that for health checks the API server says so as of a fault of its own (alloc.go). The tenant's then
+    stays another one: it can never be changed.
     """
-    spec = {key: value for key, value in wanted["spec"].items() if key != HEALTH_CHECK}
+    spec: Object = wanted["spec"]
+    if isinstance(error, ServerError):
+        if HEALTH_CHECK_TAKEN not in error.message:
+            return wanted
+        return wanted | {"spec": {key: spec[key] for key in spec if key != HEALTH_CHECK}}
     if not spec.get("ports"):
-        return wanted | {"spec": spec}
+        return wanted
     return wanted | {"spec": spec | {"ports": [_without_node_port(port) for port in spec["ports"]]}}
 
 

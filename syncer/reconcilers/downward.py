@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from kube.client import Patch
-from kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
+from kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound, ServerError
 from kube.objects import Object, ObjectKey, decode_head, decode_object, encode
 from kube.resources import NAMESPACES, NETWORK_POLICIES, SERVICE_ACCOUNTS, Resource
 from syncer.admission.ledger import Item
@@ -267,13 +267,13 @@ class DownwardReconciler:
     async def _send(
         self, kind: DownwardKind, wanted: Object, send: Callable[[Object], Awaitable[bytes]]
     ) -> bytes:
-        """Send the wanted object; without its wishes if they cannot be granted."""
+        """Send the wanted object; without those of its wishes that cannot be granted."""
         try:
             return await send(wanted)
-        except Invalid:
-            if kind.modest is None or (modest := kind.modest(wanted)) == wanted:
+        except (Invalid, ServerError) as error:
+            if kind.modest is None or (modest := kind.modest(wanted, error)) == wanted:
                 raise
-            return await send(modest)
+        return await self._send(kind, modest, send)
 
     async def _unused(
         self, state: TenantState, kind: DownwardKind, key: ObjectKey, mirror: Entry | None

@@ -93,7 +93,13 @@ async def refuse(
 
 
 async def no_place(state: TenantState, key: ObjectKey, pod: Object, message: str) -> None:
-    """Tell what keeps the pod from being placed, as a scheduler does: by an Event and by PodScheduled."""
+    """Tell what keeps the pod from being placed, as a scheduler does: by an Event and by PodScheduled.
+
+    Of a pod that has a node already a kubelet would say it.
+    """
+    if pod["spec"].get("nodeName"):
+        await tell(state, PODS, key, pod["metadata"]["uid"], "FailedMount", message)
+        return
     await tell(state, PODS, key, pod["metadata"]["uid"], "FailedScheduling", message)
     condition = {
         "type": "PodScheduled",

@@ -47,7 +47,7 @@ class NamedNode:
         why = await self._why(state, key, source, said) if said else None
         if why is None:
             return False
-        state.renewed.add(mirror.uid)  # its end is not the end of the tenant's pod
+        state.anew.remove(mirror.uid)  # its end is not the end of the tenant's pod
         state.rejected[key] = source.uid, why
         try:
             await self._super.client.delete(
@@ -56,7 +56,7 @@ class NamedNode:
         except NotFound:
             pass  # removed already, by an attempt whose answer was lost
         except Conflict:
-            state.renewed.discard(mirror.uid)
+            state.anew.keep(mirror.uid)
             state.rejected.pop(key, None)
             raise
         self._super.admission.withdraw(state.request(PODS.plural, key))

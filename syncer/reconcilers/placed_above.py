@@ -4,7 +4,7 @@ The super pod was made for any node. It is removed and made anew for the one tha
 that of a pod which names its node from the beginning (docs/decisions/0018).
 """
 
-from kube.errors import NotFound
+from kube.errors import Conflict, NotFound
 from kube.objects import ObjectKey
 from kube.resources import PODS
 from syncer.entries import SuperPod, TenantPod
@@ -20,8 +20,8 @@ def is_elsewhere(source: TenantPod, mirror: SuperPod) -> bool:
 
 
 def awaits_another(state: TenantState, key: ObjectKey, source: TenantPod) -> bool:
-    """There is no super pod at this moment because ``begin_anew`` has removed it."""
-    return state.placed_above.get(key) == source.uid and not (source.deleting or source.finished)
+    """It was bound by its tenant, and its super pod for that node is still to be made."""
+    return state.anew.expects(key, source.uid) and not (source.deleting or source.finished)
 
 
 async def begin_anew(
@@ -32,8 +32,9 @@ async def begin_anew(
     Should we end before there is another, the pod counts as vanished. Raises Conflict if the super pod is
     bound meanwhile: then it has to be looked at again.
     """
-    state.placed_above[key] = uid
-    state.misplaced.add(mirror.uid)
+    state.anew.expect(key, uid)
+    state.anew.remove(mirror.uid, placed=True)
+    state.newest.pop(key, None)  # maybe of before it was bound
     version = mirror.version if not mirror.node else None
     try:
         await super_state.client.delete(
@@ -41,6 +42,6 @@ async def begin_anew(
         )
     except NotFound:
         pass  # its DELETED event is on the way
-    except BaseException:
-        state.misplaced.discard(mirror.uid)
+    except Conflict:
+        state.anew.keep(mirror.uid)
         raise

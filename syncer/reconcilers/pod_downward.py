@@ -151,14 +151,23 @@ class PodDownward:
         except (Forbidden, Invalid, ServerError) as error:
             await self._not_created(state, key, pod, error)
             raise
-        state.placed_above.pop(key, None)
+        state.anew.settled(key)
         made = self._super.pods.put(answer)
+        self._check_place(state, key, source.uid, made)
         await no_longer_refused(state, key, pod)
         await tell_not_offered(state, key, pod, made.handler if made else "")
         if pod["spec"].get("ephemeralContainers"):
             self._super.down.add(state.request(PODS.plural, key))  # they only come in an update
         else:
             source.synced = source.mutable
+
+    def _check_place(
+        self, state: TenantState, key: ObjectKey, uid: str, made: SuperPod | None
+    ) -> None:
+        """The tenant's pod may have been bound while its super pod was being made for any node."""
+        source = state.pods.get(key)
+        if made and source and source.uid == uid and is_elsewhere(source, made):
+            self._super.down.add(state.request(PODS.plural, key))
 
     async def _not_created(
         self, state: TenantState, key: ObjectKey, pod: Object, error: ApiError
@@ -203,7 +212,8 @@ class PodDownward:
         if is_elsewhere(source, mirror):
             await begin_anew(self._super, state, key, source.uid, mirror)
             return
-        state.placed_above.pop(key, None)
+        if not mirror.deleting:
+            state.anew.settled(key)
         placed = bool(source.node or mirror.node)
         in_step = source.synced == source.mutable and not source.gated
         if in_step and (placed or key not in state.choosy):
@@ -252,7 +262,7 @@ class PodDownward:
         marks = self._translated(state, key, pod)["metadata"]["annotations"]
         if marks.get(api.VIRTUAL_NODES_ANNOTATION, "") == mirror.named:
             return False
-        state.renewed.add(mirror.uid)
+        state.anew.remove(mirror.uid)
         await self._super.client.delete(PODS, mirror_key, uid=mirror.uid, version=mirror.version)
         return True
 

@@ -48,7 +48,7 @@ class PodUpward:
             self._super.down.add(state.request(PODS.plural, key))
         elif mirror is None:
             await self._gone(state, key, mirror_key, source)
-        elif mirror.deleting and state.renews(mirror):
+        elif mirror.deleting and state.anew.is_removed(mirror):
             return
         elif mirror.source_uid == source.uid and mirror.tenant == state.tenant.key:
             self._super.gone.pop(mirror_key, None)
@@ -127,7 +127,9 @@ class PodUpward:
             found = await self._look(state, key)
             if found is None or found.uid != source.uid or not found.node:
                 raise
-            node = found.node  # maybe another one, by a scheduler of the tenant's
+            if found.node != node:  # by a scheduler of the tenant's
+                state.leave_node(node, key)
+                node = found.node
         source.node = node
         source.scheduled = True
 

@@ -24,6 +24,8 @@ class PublishedReconciler:
         copy = state.copies[plural].get(key)
         if copy is not None and not copy.source_uid:
             return
+        if not kind.enabled(state.tenant):
+            return
         wanted = await self._wanted(state, kind, name, copy)
         if wanted is None:
             in_use = copy is not None and await self._node_in_use(state, kind, name)

@@ -9,6 +9,8 @@ from syncer.runtime.rest import Rest
 
 OPENS_AFTER = 3
 FIRST_PROBE, LONGEST_PROBE = 0.25, 5.0
+STEADY_SECONDS = 60.0
+"""A server that has not fallen silent for so long is well: more than a request takes to time out."""
 
 
 class CircuitBreaker:
@@ -58,7 +60,7 @@ class CircuitBreaker:
         loop, delay, closed = asyncio.get_running_loop(), FIRST_PROBE, float("-inf")
         while True:
             await self._open.wait()
-            if loop.time() - closed > LONGEST_PROBE:
+            if loop.time() - closed > STEADY_SECONDS:
                 delay = FIRST_PROBE
             while not await self._answers(delay):
                 delay = min(delay * 2, LONGEST_PROBE)

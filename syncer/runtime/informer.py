@@ -46,7 +46,7 @@ class Store(Protocol):
 class Informer:
     """One kind at one API server.
 
-    ``on_recovery``: called when the server answers after it has failed us.
+    ``on_recovery``: called when the server answers after it has failed us, every ten seconds at most.
     An ``optional`` kind need not be served, or to us, and may come to be at any time: while it is not,
     the informer counts as synced, and takes nothing for deleted.
 
@@ -83,6 +83,7 @@ class Informer:
         self._progress = asyncio.Event()
         self._newest = 0
         self._rest = Rest()
+        self._told = float("-inf")
         self.synced = asyncio.Event()
 
     @property
@@ -102,7 +103,7 @@ class Informer:
                     self.synced.set()
                     self._on_relist()
                 if broken:
-                    self._on_recovery()
+                    self._tell_recovery()
                 started, broken = time.monotonic(), False
                 version = await self._follow(version)
                 if time.monotonic() - started > SHORT_WATCH:
@@ -128,6 +129,13 @@ class Informer:
     def hurry(self) -> None:
         """There is reason to believe that the server answers now: ask it without waiting any longer."""
         self._rest.hurry()
+
+    def _tell_recovery(self) -> None:
+        """Not too often: a server that lists, and refuses watches, would have us all try without a rest."""
+        now = time.monotonic()
+        if now - self._told > LONGEST_DELAY:
+            self._told = now
+            self._on_recovery()
 
     async def _still_reached(self, version: str) -> str:
         """The version, if the server has come so far; empty if it has forgotten, and must be listed.

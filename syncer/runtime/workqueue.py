@@ -101,6 +101,11 @@ class WorkQueue:
 
     def retry_after(self, request: Request, seconds: float) -> None:
         """As ``add_after``, for a request that has failed: ``hurry`` makes the wait void."""
+        if (timer := self._delayed.get(request)) is not None:
+            if timer.when() <= asyncio.get_running_loop().time() + seconds:
+                return
+            del self._delayed[request]
+            timer.cancel()
         self.add_after(request, seconds)
         if request in self._delayed:
             self._retries.add(request)

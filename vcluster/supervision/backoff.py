@@ -55,7 +55,8 @@ class BackoffInterface:
         for group in self._supervisord.process_groups.values():
             for process in group.processes.values():
                 followed = (process.config.environment or {}).get(FOLLOWS)
-                if followed == event.process.config.name and process.state in ALIVE:
+                alive = process.pid and process.state in ALIVE
+                if alive and followed == event.process.config.name:
                     with suppress(ProcessLookupError):
                         os.kill(-process.pid, signal.SIGKILL)
 

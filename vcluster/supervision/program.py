@@ -21,7 +21,7 @@ LAST_TO_START = 999
 LOG_BYTES, LOG_BACKUPS = 20 << 20, 2
 
 FOLLOWS = "VC_FOLLOWS"
-"""In the environment of a section, from where followers.py reads it; the process does not get it."""
+"""In the environment of a section, from where backoff.py reads it; the process does not get it."""
 
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kube.errors import Invalid, ServerError
 from kube.objects import Object
 from syncer.kinds import service
 from syncer.kinds.mirror import Recreate, Refused, Write
@@ -102,18 +103,29 @@ def test_a_name_that_a_shared_controller_would_follow_stays_in_the_tenant(
     assert service.SERVICE.to_super(a_service(), tenant) == service.to_super(a_service(), tenant)
 
 
+TAKEN = Invalid(422, "Invalid", "spec.ports[0].nodePort: provided port is already allocated")
+HEALTH_CHECK_TAKEN = ServerError(
+    500,
+    "InternalError",
+    "Internal error occurred: failed to allocate requested HealthCheck NodePort 31000: provided port "
+    "is already allocated",
+)
+
+
 def test_the_tenants_node_port_is_asked_for_and_any_other_one_will_do() -> None:
     source = a_service(ports=[a_port(80, nodePort=30080)], **NODE_PORT)
     wanted = service.to_super(source, ACME)
     assert wanted["spec"]["ports"] == [a_port(80, nodePort=30080)]
-    assert service.modest(wanted)["spec"]["ports"] == [a_port(80)]
+    assert service.modest(wanted, TAKEN)["spec"]["ports"] == [a_port(80)]
 
 
 def test_the_tenants_port_for_health_checks_is_asked_for_once() -> None:
     local = BALANCED | {"externalTrafficPolicy": "Local"}
     wanted = service.to_super(a_service(**local, healthCheckNodePort=31000), ACME)
     assert wanted["spec"]["healthCheckNodePort"] == 31000
-    assert "healthCheckNodePort" not in service.modest(wanted)["spec"]
+    assert service.modest(wanted, TAKEN)["spec"]["healthCheckNodePort"] == 31000
+    assert "healthCheckNodePort" not in service.modest(wanted, HEALTH_CHECK_TAKEN)["spec"]
+    assert service.modest(wanted, ServerError(500, "InternalError", "no leader")) == wanted
     anywhere = a_mirror(a_service(**BALANCED))
     patch = service.patch(anywhere, wanted)
     assert patch is not None

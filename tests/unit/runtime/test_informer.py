@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -291,3 +292,20 @@ async def test_it_tells_when_the_server_answers_after_a_failure(
         refusal.remove()
         await eventually(lambda: told, "it has told")
         running.cancel()
+
+
+async def test_it_does_not_tell_at_each_turn_of_a_server_that_refuses_watches(
+    apiserver: FakeApiServer, client: Client
+) -> None:
+    """It would have all others, and itself, try without a rest."""
+    refusal = apiserver.script.add_for_good("WATCH", "configmaps", Answer(503))
+    told: list[float] = []
+    informer = Informer(
+        client, CONFIG_MAPS, Mirror(), on_recovery=lambda: told.append(time.monotonic())
+    )
+    start = time.monotonic()
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(informer.run())
+        await eventually(lambda: refusal.hits >= 5, "it has tried again and again")
+        running.cancel()
+    assert len(told) <= 1 + (time.monotonic() - start) / LONGEST_DELAY

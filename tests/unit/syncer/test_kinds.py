@@ -24,6 +24,22 @@ WEB = ObjectKey("default", "web")
 SETTINGS = ObjectKey("default", "settings")
 
 
+async def test_a_service_goes_down_also_if_both_its_ports_on_nodes_are_taken(
+    world: World, acme: TenantCluster
+) -> None:
+    """Of the one for health checks an API server says so by 500."""
+    taken = "failed to allocate requested HealthCheck NodePort 31000: provided port is allocated"
+    world.super.script.add("POST", "/services$", Answer(500, "InternalError", taken))
+    world.super.script.add("POST", "/services$", Answer(422))
+    ports = [{"port": 80, "nodePort": 31111}]
+    service = a_service(type="LoadBalancer", clusterIP="10.101.5.20", ports=ports)
+    service["spec"] |= {"externalTrafficPolicy": "Local", "healthCheckNodePort": 31000}
+    acme.server.create(SERVICES, service)
+    mirror = await acme.goes_down(SERVICES, WEB)
+    assert "healthCheckNodePort" not in mirror["spec"]
+    assert "nodePort" not in mirror["spec"]["ports"][0]
+
+
 async def test_a_service_keeps_its_address_and_gets_another_node_port_if_its_own_is_taken(
     world: World, acme: TenantCluster
 ) -> None:

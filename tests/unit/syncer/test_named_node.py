@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from kube.objects import Object, ObjectKey
-from kube.resources import NODES, PODS
+from kube.resources import NODES, PODS, SECRETS
 from tests.fakes.faults import Answer, Cut, Hang
 from tests.fakes.waiting import eventually
 from tests.unit.syncer.test_preemption import a_key, a_worker, leaving, runs, with_room
@@ -252,21 +252,106 @@ async def test_a_pod_that_its_tenant_binds_to_a_node_that_is_full_fails_as_by_a_
     assert acme.mirror(PODS, WEB) is None
 
 
-async def test_a_pod_that_both_have_bound_runs_where_its_tenant_says(
-    world: World, acme: TenantCluster
-) -> None:
+async def bound_twice(world: World, acme: TenantCluster, *faults: Cut) -> str:
+    """The UID of a super pod that has to leave the node to which it was bound in the same moment."""
     world.super.create(NODES, with_room("other"))
     acme.server.create(PODS, a_worker("web"))
     mirror = await acme.goes_down(PODS, WEB)
     hang = acme.server.script.add_for_good("POST", "pods/web/binding", Hang())
     world.super.bind(PODS, acme.mirror_key(WEB), "other")
     await eventually(lambda: hang.hits, "it is being bound to the one")
+    for fault in faults:
+        world.super.script.add("DELETE", "/pods/web$", fault)
     acme.server.bind(PODS, WEB, "big")
     hang.remove()
     await eventually(lambda: leaving(world) == {"web"}, "it has to leave the other node")
+    return str(mirror["metadata"]["uid"])
+
+
+async def runs_where_it_is_bound(world: World, acme: TenantCluster, uid: str, before: str) -> None:
+    """The super pod has ended: the tenant's pod lives on, with another one."""
+    last = {"status": {"phase": "Running", "message": "about to end"}}
+    world.super.patch(PODS, acme.mirror_key(WEB), last, "status")
+    acme.server.create(PODS, a_worker("next", cpu="1"))
+    await acme.runs(a_key("next"), "big")  # what was said before has been heard
+    await world.nothing_to_do()
     world.super.delete(PODS, acme.mirror_key(WEB), grace=0)
-    await made_for(acme, "big", str(mirror["metadata"]["uid"]))
+    await made_for(acme, "big", before)
     await acme.runs(WEB, "big")
     await world.nothing_to_do()
     live = acme.server.live(PODS, WEB)
-    assert (live["spec"]["nodeName"], live["status"]["phase"]) == ("big", "Running")
+    assert (live["metadata"]["uid"], live["spec"]["nodeName"]) == (uid, "big")
+    assert live["status"]["phase"] == "Running"
+
+
+def uid_of(acme: TenantCluster) -> str:
+    return str(acme.server.live(PODS, WEB)["metadata"]["uid"])
+
+
+async def test_a_pod_that_both_have_bound_runs_where_its_tenant_says(
+    world: World, acme: TenantCluster
+) -> None:
+    before = await bound_twice(world, acme)
+    await runs_where_it_is_bound(world, acme, uid_of(acme), before)
+
+
+async def test_a_pod_that_is_changed_while_its_super_pod_leaves_lives_on(
+    world: World, acme: TenantCluster
+) -> None:
+    before = await bound_twice(world, acme)
+    acme.server.patch(PODS, WEB, {"metadata": {"labels": {"a": "b"}}})
+    await eventually(
+        lambda: "a" in (acme.mirror(PODS, WEB) or {})["metadata"]["labels"], "it is changed below"
+    )
+    await runs_where_it_is_bound(world, acme, uid_of(acme), before)
+
+
+async def test_a_pod_whose_super_pods_removal_had_no_answer_lives_on(
+    world: World, acme: TenantCluster
+) -> None:
+    before = await bound_twice(world, acme, Cut(done=True))
+    await world.nothing_to_do()
+    await runs_where_it_is_bound(world, acme, uid_of(acme), before)
+
+
+async def test_a_pod_that_is_bound_before_it_can_go_down_goes_down_for_that_node(
+    world: World, acme: TenantCluster
+) -> None:
+    secret = {"name": "v", "secret": {"secretName": "later"}}
+    acme.server.create(PODS, a_worker("web", volumes=[secret]))
+    await acme.told("FailedMount")
+    uid = uid_of(acme)
+    acme.server.bind(PODS, WEB, "big")
+    acme.server.create(SECRETS, {"metadata": {"name": "later", "namespace": "default"}})
+    await made_for(acme, "big", "")
+    await acme.runs(WEB, "big")
+    assert uid_of(acme) == uid
+
+
+async def test_a_pod_that_is_bound_while_its_super_pod_is_being_made_runs_there(
+    world: World, acme: TenantCluster
+) -> None:
+    hang = world.super.script.add_for_good("POST", "/pods$", Hang())
+    acme.server.create(PODS, a_worker("web"))
+    await eventually(lambda: hang.hits, "it is being made")
+    acme.server.bind(PODS, WEB, "big")
+    acme.server.send_bookmarks()
+    hang.remove()
+
+    def for_that_node() -> bool:
+        mirror = acme.mirror(PODS, WEB)
+        return mirror is not None and bool(mirror["spec"].get("affinity"))
+
+    await eventually(for_that_node, "there is one for that node")
+    await acme.runs(WEB, "big")
+
+
+async def test_a_node_to_which_a_pod_was_not_bound_after_all_is_not_in_use(world: World) -> None:
+    world.super.create(NODES, with_room("big"))
+    acme = await world.add_tenant("acme", {"nodes": {"mode": "used"}})
+    await world.start_syncer()
+    before = await bound_twice(world, acme)
+    await runs_where_it_is_bound(world, acme, uid_of(acme), before)
+    await eventually(
+        lambda: not acme.server.get(NODES, ObjectKey("", "other")), "the other node is not shown"
+    )

@@ -285,3 +285,20 @@ async def test_the_claims_go_when_the_option_does(claiming: World) -> None:
     acme.server.create(PODS, a_pod("train", resourceClaims=claims))
     event = await acme.told("NotServed")
     assert "sync.resourceClaims" in event["message"]
+
+
+async def test_who_has_not_the_option_is_shown_no_devices(claiming: World) -> None:
+    mine = await claiming.add_tenant("mine", None, resourceClaims=True)
+    others = await claiming.add_tenant("others")
+    await claiming.in_step(mine)
+    await claiming.in_step(others)
+    claiming.super.create(RESOURCE_SLICES, a_slice("node-9"))
+    claiming.super.create(NODES, a_node("node-9"))
+    node = ObjectKey("", "node-9")
+    await eventually(lambda: others.server.get(NODES, node), "the others have the node")
+    await eventually(
+        lambda: mine.server.get(RESOURCE_SLICES, ObjectKey("", "node-9-gpu")), "it has the devices"
+    )
+    await claiming.nothing_to_do()
+    assert not others.server.objects(RESOURCE_SLICES)
+    assert not others.server.script.calls("POST", "resourceslices")
