@@ -72,6 +72,7 @@ class NamedNode:
             "reason": why.reason,
             "message": f"Pod was rejected: {why.message}",
             "startTime": api.now(),
+            "observedGeneration": source.generation,
             "conditions": [{"type": "PodScheduled", "$patch": "delete"}],
         }
         body = {"metadata": {"uid": source.uid}, "status": status}

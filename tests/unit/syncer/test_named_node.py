@@ -93,6 +93,7 @@ async def test_the_pod_fails_and_its_super_pod_goes(
     status = (await acme.shows(WEB, "Failed"))["status"]
     assert (status["reason"], status["message"]) == (reason, f"Pod was rejected: {message}")
     assert "startTime" in status
+    assert status["observedGeneration"] == 1
     assert not status.get("conditions")
     event = await acme.told(reason)
     assert (event["type"], event["message"]) == ("Warning", message)
