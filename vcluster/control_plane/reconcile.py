@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import structlog
 
-from kube.resources import NAMESPACES, SECRETS
+from kube.resources import NAMESPACES, SECRETS, SERVICE_ACCOUNTS
 from vcluster import api
 from vcluster.api import Condition, Object
 from vcluster.control_plane import (
@@ -290,6 +290,8 @@ class Pass:
         try:
             with self._tenant_executor(Condition.BOOTSTRAPPED) as executor:
                 written = apply.converge(tenant, wanted, executor)
+            if not self._held(Condition.BOOTSTRAPPED):
+                self._wait_for_account(tenant)
         except (ApiError, Unreachable) as error:
             record.set(Condition.BOOTSTRAPPED, False, "TenantRefused", str(error))
             record.write()
@@ -299,6 +301,21 @@ class Pass:
         record.set(
             Condition.BOOTSTRAPPED, True, "Applied", "Roles, flow control and policy are in place"
         )
+
+    def _wait_for_account(self, tenant: Cluster) -> None:
+        """Of a new tenant: an API server takes no pod before the controller-manager has made it."""
+        deadline = time.monotonic() + READY_SECONDS
+        while tenant.get(SERVICE_ACCOUNTS, "default", "default") is None:
+            if time.monotonic() > deadline or self._provider.stopping.wait(POLL_SECONDS):
+                waits = "kube-controller-manager: has not made service account default/default yet"
+                self._record.set(Condition.BOOTSTRAPPED, False, "Starting", waits)
+                self._record.write()
+                raise NotReady(waits)
+
+    def _held(self, condition: Condition) -> bool:
+        """Whether it was so at the last look."""
+        last = self._record.states.get(condition)
+        return last is not None and last.status is True
 
     def _dns(self, tenant: Cluster, plan: Plan) -> None:
         """Not needed for Ready: a cluster without names is one that can be used, and looked at."""
@@ -332,9 +349,8 @@ class Pass:
         What was there at the last look most likely is there: that needs no haste, and each request
         that goes beside others needs a connection.
         """
-        last = self._record.states.get(condition)
-        known = last is not None and last.status is True
-        return ThreadPoolExecutor(1 if known else TENANT_REQUESTS_AT_ONCE, "tenant")
+        at_once = 1 if self._held(condition) else TENANT_REQUESTS_AT_ONCE
+        return ThreadPoolExecutor(at_once, "tenant")
 
     def _still_wanted(self) -> None:
         metadata = self._metadata
