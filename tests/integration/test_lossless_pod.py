@@ -74,6 +74,7 @@ ADDED = {
     "dnsConfig.searches",
     "volumes.persistentVolumeClaim.claimName",
     "volumes.projected.sources.secret.items.key",
+    "volumes.projected.sources.secret.items.mode",
     "volumes.projected.sources.secret.items.path",
     "volumes.projected.sources.secret.name",
 }
