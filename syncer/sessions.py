@@ -40,7 +40,7 @@ class Sessions:
         self._fence = fence
         self._forget = forget
         self._known: dict[str, tuple[Tenant, str]] = {}
-        self._ready: dict[str, str] = {}
+        self._ready: frozenset[tuple[str, str]] = frozenset()
         self._running: dict[str, tuple[str, asyncio.Task[None]]] = {}
         self.current: dict[str, Session] = {}
         """By tenant key; one is missing for a moment while it fails and begins again."""
@@ -82,9 +82,9 @@ class Sessions:
 
     def _hurry(self) -> None:
         """Tell the sessions of tenants that have just become ready: until then all was refused."""
-        before, self._ready = self._ready, self._tenants.ready()
-        for key, since in self._ready.items():
-            if before.get(key) != since and key in self.current:
+        before, self._ready = self._ready, frozenset(self._tenants.ready.values())
+        for key, _ in self._ready - before:
+            if key in self.current:
                 self.current[key].hurry()
 
     def _wanted(self, buckets: frozenset[int]) -> dict[str, tuple[Tenant, str]]:

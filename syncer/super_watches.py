@@ -37,7 +37,8 @@ CATCH_UP_SECONDS = 1.0
 class SuperWatches:
     """The informers, and which buckets they select.
 
-    ``on_recovery``: called, maybe often, when the super cluster answers after it has failed us.
+    ``on_recovery``: called, maybe often, when the super cluster answers after it has failed us; it has to
+    hurry those of ``published``, which run outside.
     """
 
     def __init__(self, client: Client, state: SuperState, on_recovery: Callable[[], None]) -> None:
@@ -203,8 +204,7 @@ class SuperWatches:
         )
 
     def _recovered(self) -> None:
-        everything = (*self._informers(), *self.published, *self._optional_published.values())
-        for informer in everything:
+        for informer in (*self._informers(), *self._optional_published.values()):
             informer.hurry()
         self._on_recovery()
 

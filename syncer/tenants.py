@@ -33,7 +33,9 @@ class Tenants:
         self.changed = asyncio.Event()
         """Set when the answer of ``wanted`` or of ``credentials`` may be another one."""
         self._told: dict[str, tuple[int, str, str, Object | None]] = {}
-        self._objects = ObjectStore[Entry](entry_decoder(keep_bytes=True), self._note)
+        self.ready: dict[ObjectKey, tuple[str, str]] = {}
+        """VirtualClusters that are ready, as the operator says: the tenant's key, and since when."""
+        self._objects = ObjectStore[Entry](entry_decoder(keep_bytes=True), self._note_tenant)
         self._secrets = ObjectStore[Entry](entry_decoder(keep_bytes=False), self._note)
         self.informers = (
             Informer(client, VIRTUAL_CLUSTERS, self._objects),
@@ -58,15 +60,6 @@ class Tenants:
             secret = self._secrets.get(ObjectKey(tenant.key, api.SYNCER_KUBECONFIG_SECRET))
             if secret is not None:
                 yield tenant, f"{secret.uid}/{secret.version}"
-
-    def ready(self) -> dict[str, str]:
-        """The keys of the tenants whose control plane is ready, as the operator says, and since when."""
-        found = {}
-        for entry in self._objects.values():
-            status = decode_object(entry.raw).get("status", {})
-            for condition in filter(_is_ready, status.get("conditions") or ()):
-                found[status.get("tenantKey", "")] = condition.get("lastTransitionTime", "")
-        return found
 
     async def credentials(self, tenant: Tenant) -> Credentials:
         """The syncer's credentials at the tenant. Raises InvalidKubeconfig, ApiError, Unreachable."""
@@ -112,6 +105,17 @@ class Tenants:
             pass
         except (ApiError, Unreachable) as error:
             log.info("condition not written", tenant=tenant.key, reason=str(error))
+
+    def _note_tenant(
+        self, key: ObjectKey, before: Entry | None, after: Entry | None, raw: bytes, own: bool
+    ) -> None:
+        self.ready.pop(key, None)
+        if after is not None:
+            status = decode_object(after.raw).get("status", {})
+            for condition in filter(_is_ready, status.get("conditions") or ()):
+                since = condition.get("lastTransitionTime", "")
+                self.ready[key] = status.get("tenantKey", ""), since
+        self.changed.set()
 
     def _note(
         self, key: ObjectKey, before: Entry | None, after: Entry | None, raw: bytes, own: bool

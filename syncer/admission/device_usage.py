@@ -30,16 +30,23 @@ def claim_usage(claim: Object, extended: Extended) -> dict[str, int]:
 
 
 def extended_usage(requests: Mapping[str, int], extended: Extended) -> dict[str, int]:
-    """What a pod's requests for such resources count for; empty if there are none."""
+    """What a pod's requests for such resources count for; empty if there are none.
+
+    A name that stands for several classes counts for each of them, and once for itself.
+    """
     counts: dict[str, int] = {}
+    twice: dict[str, int] = {}
     for name, amount in requests.items():
         if name.startswith(api.DEVICE_CLASS_RESOURCE_PREFIX):
             classes = [name.removeprefix(api.DEVICE_CLASS_RESOURCE_PREFIX)]
         else:
             classes = [one for one, resource in extended.items() if resource == name]
+            if len(classes) > 1:
+                twice[f"requests.{name}"] = amount * (len(classes) - 1)
         for one in classes:
             counts[one] = counts.get(one, 0) + amount
-    return _by_all_names(counts, extended)
+    used = _by_all_names(counts, extended)
+    return used | {key: used[key] - amount for key, amount in twice.items()}
 
 
 def is_of_class(resource: str) -> bool:

@@ -85,3 +85,12 @@ def test_devices_that_no_node_has_are_left_to_the_scheduler() -> None:
     limits = {"deviceclass.resource.kubernetes.io/gpu": "2", "example.com/fpga": "1"}
     container = {"name": "main", "resources": {"limits": limits, "requests": limits}}
     assert devices(a_pod(containers=[container])) == {"example.com/fpga": NANOS}
+
+
+def test_a_name_that_stands_for_two_classes_counts_once_for_itself() -> None:
+    extended = {"gpu": "nvidia.com/gpu", "mig": "nvidia.com/gpu"}
+    asked = {"nvidia.com/gpu": 2 * NANOS, "deviceclass.resource.kubernetes.io/mig": NANOS}
+    used = extended_usage(asked, extended)
+    assert used["requests.nvidia.com/gpu"] == 3 * NANOS
+    assert used[GPU] == 2 * NANOS
+    assert used["mig.deviceclass.resource.k8s.io/devices"] == 3 * NANOS
