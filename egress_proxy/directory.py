@@ -22,6 +22,7 @@ from egress_proxy.destinations import (
     service_key,
     within,
 )
+from egress_proxy.tunnel import Broken
 from kube.client import Client
 from kube.errors import NotFound
 from kube.objects import Object, ObjectKey, decode_object, key_of
@@ -81,10 +82,10 @@ class Directory:
         self._denied = denied
         self._asking: dict[str, asyncio.Semaphore] = {}
         self._pace = Pace(QUESTIONS_PER_SECOND, QUESTIONS_IN_A_ROW)
-        self._answers: dict[tuple[str, Target], tuple[float, list[Target] | Denied]] = {}
+        self._answers: dict[tuple[str, Target], tuple[float, list[Target] | Denied | Broken]] = {}
 
     async def addresses(self, tenant: str, target: Target) -> list[Target]:
-        """Where to connect to, the first that answers. Raises Denied, ApiError, Unreachable."""
+        """Where to connect to, the first that answers. Raises Denied, Broken, ApiError, Unreachable."""
         if target in self._agents:
             return [target]
         async with self._asking.setdefault(tenant, asyncio.Semaphore(QUESTIONS_AT_ONCE)):
@@ -95,18 +96,18 @@ class Directory:
                 if len(self._answers) >= MOST_ANSWERS:
                     self._answers.clear()
                 self._answers[tenant, target] = time.monotonic() + FRESH_SECONDS, answer
-        if isinstance(answer, Denied):
-            raise Denied(str(answer))
+        if isinstance(answer, (Denied, Broken)):
+            raise type(answer)(str(answer))
         return answer
 
     def forget(self, tenant: str) -> None:
         """The tenant has gone."""
         self._asking.pop(tenant, None)
 
-    async def _answer(self, tenant: str, target: Target) -> list[Target] | Denied:
+    async def _answer(self, tenant: str, target: Target) -> list[Target] | Denied | Broken:
         try:
             return await self._find(tenant, target)
-        except Denied as error:
+        except (Denied, Broken) as error:
             return error
 
     async def _find(self, tenant: str, target: Target) -> list[Target]:
@@ -151,7 +152,7 @@ class Directory:
         slices = self._list(ENDPOINT_SLICES, namespace=namespace, label_selector=selector)
         endpoints = endpoints_of(service, port, [one async for one in slices])
         if not endpoints:
-            raise Denied("the service has no endpoint that is ready")
+            raise Broken("the service has no endpoint that is ready")
         chosen = random.sample(endpoints, min(ENDPOINTS_TRIED, len(endpoints)))
         found = [one for one in chosen if await self._is_reachable(tenant, one.host)]
         if not found:

@@ -4,6 +4,7 @@ A gang is named by an annotation of the pod, by a native PodGroup, or by one of 
 A new kind of owner is one entry of OWNERS.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -14,6 +15,8 @@ from syncer.kinds.mirror import Refused
 from vcluster import api
 
 MAXIMUM_SIZE = 10_000
+_VERSION = re.compile(r"v[0-9]+((alpha|beta)[0-9]+)?")
+"""Of an API, as Kubernetes counts them."""
 
 
 class Gang(NamedTuple):
@@ -40,9 +43,19 @@ class Owner(NamedTuple):
     """The controller of an object."""
 
     group: str
+    version: str
     kind: str
     name: str
     uid: str
+
+    @property
+    def resource(self) -> Resource:
+        """Where it is read: at the version that its pods name, which its operator has.
+
+        That is somebody's word, and becomes a part of a path.
+        """
+        usual = OWNERS[self.group, self.kind].resource
+        return usual._replace(version=self.version) if _VERSION.fullmatch(self.version) else usual
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,8 +196,8 @@ def controller(obj: Object) -> Owner | None:
     """The owner that controls the object, if that may make a gang or may have an owner that does."""
     for reference in obj["metadata"].get("ownerReferences") or ():
         if reference.get("controller"):
-            group = reference["apiVersion"].rpartition("/")[0]
-            owner = Owner(group, reference["kind"], reference["name"], reference["uid"])
+            group, _, version = reference["apiVersion"].rpartition("/")
+            owner = Owner(group, version, reference["kind"], reference["name"], reference["uid"])
             return owner if (group, owner.kind) in OWNERS else None
     return None
 

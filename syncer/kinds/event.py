@@ -6,6 +6,7 @@ from typing import Any
 from kube.objects import Object
 from kube.resources import EVENTS
 from syncer.kinds.mirror import body, object_patch, tenant_metadata
+from syncer.kinds.pod_volumes import TOKEN_SECRET
 from vcluster import api, hosts_file
 from vcluster.api import super_namespace
 
@@ -15,12 +16,19 @@ HOSTS_NOT_WRITTEN = (
     f"the cluster that runs the pod cannot prepare its {hosts_file.PATH}; the pod waits for that, "
     "and its provider has to see to it"
 )
+TOKEN_MISSING = re.compile(rf'secret "{TOKEN_SECRET}[0-9a-f]+" not found')
+TOKEN_LATE = "the token of the pod's service account is not there yet"
+TOKEN_LOOKS = 3
+"""A token is issued when the pod has its node, and a kubelet may be quicker. It looks again after 0.5 s, 1 s
+and so on: if the third look fails too, something is wrong."""
 SUPER_ONLY = ("uid", "resourceVersion")
 VERBATIM = ("apiVersion", "fieldPath", "kind", "name")
 
 
 def concerns_tenants(super_event: Object) -> bool:
-    """Not what is usual of our init container: that it was made, pulled, started."""
+    """Not what is usual of ours: an init container that is made, pulled, started; a token that comes."""
+    if TOKEN_MISSING.search(super_event.get("message") or ""):
+        return (super_event.get("count") or 1) >= TOKEN_LOOKS
     ours = super_event["involvedObject"].get("fieldPath") == hosts_file.FIELD_PATH
     return not ours or super_event.get("type") == "Warning"
 
@@ -34,7 +42,7 @@ def to_tenant(
 
     Wherever a text names a super namespace it names the tenant's instead. ``related`` stays only if
     it is an object of the same namespace, or a node: it may be another tenant's. What fails in our init
-    container is said in other words.
+    container, or to mount our Secret with the token, is said in other words.
     """
     involved: Object = super_event["involvedObject"]
     names = {
@@ -64,6 +72,8 @@ def to_tenant(
         event["message"] = HOSTS_NOT_WRITTEN
     elif hosts_file.NAME in (event.get("message") or ""):
         event["message"] = hosts_file.unnamed(event["message"])
+    if message := event.get("message"):
+        event["message"] = TOKEN_MISSING.sub(TOKEN_LATE, message)
     metadata = _renamed(tenant_metadata(super_event), names)
     return {
         "apiVersion": EVENTS.api_version,

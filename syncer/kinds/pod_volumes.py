@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 FOREIGN_PROJECTIONS = ("podCertificate",)
 
 
+TOKEN_SECRET = "virtualcluster-token-"
+"""How the names of the super Secrets that hold tokens begin."""
+
 OWN_FILES_MODE = 0o600
 """Of tokens and trust bundles in a pod with ``fsGroup``; the kubelet then lets that group read them."""
 
@@ -32,7 +35,7 @@ class Reference(NamedTuple):
 
 def token_secret_name(pod_uid: str) -> str:
     """The super Secret that holds a pod's tokens. Nobody can guess it before the pod exists."""
-    return f"virtualcluster-token-{blake2b(pod_uid.encode(), digest_size=8).hexdigest()}"
+    return TOKEN_SECRET + blake2b(pod_uid.encode(), digest_size=8).hexdigest()
 
 
 def volume(

@@ -39,7 +39,7 @@ async def _of_owner(state: TenantState, namespace: str, owner: Owner) -> Gang | 
     if known is not None and time.monotonic() - known[0] < FRESH_SECONDS:
         return known[1]
     kind = OWNERS[owner.group, owner.kind]
-    found = await _read(state, kind.resource, ObjectKey(namespace, owner.name), owner.uid)
+    found = await _read(state, owner.resource, ObjectKey(namespace, owner.name), owner.uid)
     gang = None
     if found is not None:
         above = gangs.controller(found)

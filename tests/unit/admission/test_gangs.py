@@ -107,6 +107,23 @@ def test_half_a_gang_is_refused(annotations: dict[str, str], says: str) -> None:
         annotated(marked(**annotations))
 
 
+@pytest.mark.parametrize(
+    ("api_version", "version"),
+    [
+        ("kubeflow.org/v1", "v1"),  # the training operator's
+        ("kubeflow.org/v2beta1", "v2beta1"),  # the MPI operator's
+        ("kubeflow.org/v1?watch=true", "v2beta1"),
+        ("kubeflow.org/..", "v2beta1"),
+    ],
+)
+def test_an_owner_is_read_at_the_version_that_its_pods_name(api_version: str, version: str) -> None:
+    owner = controller(owned("MPIJob", api_version))
+    assert owner is not None
+    assert owner.resource.path("ns", "o") == (
+        f"/apis/kubeflow.org/{version}/namespaces/ns/mpijobs/o"
+    )
+
+
 def owned(kind: str, api_version: str, *labels: str) -> Object:
     reference = {
         "apiVersion": api_version,

@@ -8,11 +8,16 @@ import pytest
 
 from kube.objects import Object
 from syncer.kinds import event
+from syncer.kinds.pod_volumes import token_secret_name
 from tests.unit.kinds.builders import ACME, SUPER_UID, TENANT_UID, metadata
 from vcluster import api, hosts_file
 
 BELOW = "acme-1f3a9c2e-web"
 OTHER = "globex-deadbeef-secret-project"
+NO_TOKEN = (
+    'MountVolume.SetUp failed for volume "kube-api-access-xlpv6" : '
+    f'secret "{token_secret_name(TENANT_UID)}" not found'
+)
 
 
 def an_event(message: str = "Pulled image", **fields: Any) -> Object:
@@ -168,6 +173,22 @@ def test_what_fails_in_it_is_said_in_other_words() -> None:
 def test_messages_do_not_name_its_volume() -> None:
     source = an_event(f"unmounted volumes=[data], unattached volumes=[data {hosts_file.NAME}]")
     assert shown(source)["message"] == "unmounted volumes=[data], unattached volumes=[data]"
+
+
+@pytest.mark.parametrize(("count", "concerns"), [(1, False), (2, False), (3, True)])
+def test_a_token_that_a_kubelet_is_too_quick_for_is_not_told(count: int, concerns: bool) -> None:
+    source = an_event(NO_TOKEN, type="Warning", reason="FailedMount", count=count)
+    assert event.concerns_tenants(source) is concerns
+    source["message"] = NO_TOKEN.replace("virtualcluster-token-", "mine-")
+    assert event.concerns_tenants(source)
+
+
+def test_a_missing_token_is_told_without_the_name_of_its_secret() -> None:
+    found = shown(an_event(NO_TOKEN, type="Warning", reason="FailedMount", count=3))
+    assert found["message"] == (
+        'MountVolume.SetUp failed for volume "kube-api-access-xlpv6" : '
+        "the token of the pod's service account is not there yet"
+    )
 
 
 def test_a_node_is_shown() -> None:
