@@ -65,15 +65,7 @@ def to_tenant(
         event["involvedObject"]["uid"] = tenant_uid
     if (related := super_event.get("related")) and _may_see(related, key, tenant_namespace):
         event["related"] = _reference(related, names)
-    if super_event.get("reason") == PREEMPTED and super_event.get("message"):
-        event["message"] = _anonymous_preemption(super_event["message"])
-    if event["involvedObject"].get("fieldPath") == hosts_file.FIELD_PATH:
-        del event["involvedObject"]["fieldPath"]
-        event["message"] = HOSTS_NOT_WRITTEN
-    elif hosts_file.NAME in (event.get("message") or ""):
-        event["message"] = hosts_file.unnamed(event["message"])
-    if message := event.get("message"):
-        event["message"] = TOKEN_MISSING.sub(TOKEN_LATE, message)
+    _say_in_tenants_words(event)
     metadata = _renamed(tenant_metadata(super_event), names)
     return {
         "apiVersion": EVENTS.api_version,
@@ -82,6 +74,18 @@ def to_tenant(
         | {"name": super_event["metadata"]["name"], "namespace": tenant_namespace},
         **event,
     }
+
+
+def _say_in_tenants_words(event: Object) -> None:
+    """Change what a message says of others' pods, and of what is ours in the tenant's pod."""
+    message = event.get("message") or ""
+    if event["involvedObject"].get("fieldPath") == hosts_file.FIELD_PATH:
+        del event["involvedObject"]["fieldPath"]
+        event["message"] = HOSTS_NOT_WRITTEN
+    elif message:
+        if event.get("reason") == PREEMPTED:
+            message = _anonymous_preemption(message)
+        event["message"] = TOKEN_MISSING.sub(TOKEN_LATE, hosts_file.unnamed(message))
 
 
 def patch(live: Object, wanted: Object) -> Object | None:
