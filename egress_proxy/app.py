@@ -26,7 +26,7 @@ class App:
     def __init__(self, settings: Settings, credentials: CredentialSource) -> None:
         self._settings = settings
         self._client = Client(transport_for(credentials), REQUEST_SECONDS)
-        agents = NodeAgents()
+        agents = NodeAgents(settings.node_agent_port)
         self._nodes = Informer(self._client, NODES, agents)
         directory = Directory(self._client, agents, settings.allowed, settings.denied)
         self._server = Server(settings.tenants, directory, settings.connections)

@@ -57,11 +57,11 @@ def service_key(host: str) -> ObjectKey | None:
     return ObjectKey(found[2], found[1]) if found else None
 
 
-def agents_of(node: Object) -> frozenset[Target]:
+def agents_of(node: Object, usual_port: int) -> frozenset[Target]:
     """Where the agent of a super node is: as virtual nodes tell it (syncer/kinds/node.py)."""
     annotations = node["metadata"].get("annotations") or {}
     host, _, port = annotations.get(api.NODE_AGENT_ANNOTATION, "").rpartition(":")
-    number = int(port) if port.isdecimal() else api.NODE_AGENT_PORT
+    number = int(port) if port.isdecimal() else usual_port
     if host:
         return frozenset({Target(host.strip("[]").lower(), number)})
     addresses = (node.get("status") or {}).get("addresses") or []

@@ -44,7 +44,8 @@ MOST_ANSWERS = 4096
 class NodeAgents:
     """Where the node agents are, kept in step by an informer. Its store."""
 
-    def __init__(self) -> None:
+    def __init__(self, usual_port: int) -> None:
+        self._usual_port = usual_port
         self._of: dict[ObjectKey, frozenset[Target]] = {}
 
     def __contains__(self, target: Target) -> bool:
@@ -54,7 +55,7 @@ class NodeAgents:
         """See syncer.runtime.informer.Store."""
         node = decode_object(raw)
         key = key_of(node)
-        self._of[key] = agents_of(node)
+        self._of[key] = agents_of(node, self._usual_port)
         return key
 
     def remove(self, raw: bytes) -> None:

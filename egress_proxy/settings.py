@@ -3,11 +3,12 @@
 import ipaddress
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
 from egress_proxy.destinations import Network
-from vcluster import environment
+from vcluster import api, environment
 
 PREFIX = "EGRESS_PROXY_"
 
@@ -24,6 +25,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Ranges outside the cluster that tenants' webhooks may be in, comma separated."""
     denied_cidrs: str = ""
     """Ranges that nothing is connected to but node agents, whatever else is said of them, comma separated."""
+    node_agent_port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = api.NODE_AGENT_PORT
+    """Where the node agents are, at the nodes' own addresses, as the syncers are told too; a node's
+    annotation may say otherwise."""
     connections: int = 512
     """At once, of one tenant."""
     health_address: str = "127.0.0.1"

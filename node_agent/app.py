@@ -16,6 +16,7 @@ from node_agent.kubelet import Kubelet
 from node_agent.limits import Limits
 from node_agent.pods import AskedPods, FollowedPods
 from node_agent.server import Backend, Server
+from node_agent.serving import listeners
 from node_agent.settings import Settings
 from node_agent.simulated import SimulatedBackend
 from syncer.runtime.health import health_server
@@ -46,6 +47,7 @@ class App:
         self._more: list[Callable[[], Coroutine[None, None, None]]] = []
         """What else runs all the time."""
         self._limits = Limits(settings.connections, settings.tenant_connections)
+        self._ports: list[int] = []
         backend = self._real(credentials) if settings.node else self._simulated()
         self._server = Server(settings, self._authorities, backend, self._limits, self.problems)
 
@@ -66,9 +68,10 @@ class App:
             ):
                 for work in (*(informer.run for informer in self._informers), *self._more):
                     tasks.create_task(work())
-                with self._server.listen() as listener:
-                    log.info("serving", address=settings.address, port=self._server.port)
-                    await self._server.run(listener)
+                with listeners(settings) as sockets:
+                    self._ports = [one.getsockname()[1] for one in sockets]
+                    log.info("serving", address=settings.address, ports=self._ports)
+                    await self._server.run(sockets)
         finally:
             await self._client.close()
 
@@ -92,9 +95,9 @@ class App:
         return SimulatedBackend(AskedPods(self._client))
 
     @property
-    def port(self) -> int:
-        """Where tenants' API servers are served; 0 until then."""
-        return self._server.port
+    def ports(self) -> list[int]:
+        """Where tenants' API servers are served; none until then."""
+        return self._ports
 
     def problems(self) -> list[str]:
         """Why it cannot serve yet, in words; empty: it can."""

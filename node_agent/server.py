@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import datetime
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Protocol
 
@@ -63,34 +63,28 @@ class Server:
         self._limits = limits
         self._reviews = Reviews(settings.node)
         self._strangers: dict[asyncio.Task[None], None] = {}
-        self.port = 0
 
-    def listen(self) -> socket.socket:
-        """The listening socket; ``port`` is known from here on."""
-        address = self._settings.address
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        listener = socket.create_server((address, self._settings.port), family=family, backlog=512)
-        listener.setblocking(False)
-        self.port = listener.getsockname()[1]
-        return listener
-
-    async def run(self, listener: socket.socket) -> None:
-        """Accept until cancelled; the connections end with us."""
-        loop = asyncio.get_running_loop()
+    async def run(self, listeners: Sequence[socket.socket]) -> None:
+        """Accept until cancelled, whichever port they come to; the connections end with us."""
         async with asyncio.TaskGroup() as tasks:
-            while True:
-                try:
-                    plain, peer = await loop.sock_accept(listener)
-                except OSError as error:  # out of descriptors, or the client has gone already
-                    log.warning("no connection accepted", reason=str(error))
-                    await asyncio.sleep(0.1)
-                    continue
-                task = tasks.create_task(self._serve(plain, str(peer[0])))
-                self._strangers[task] = None
-                if len(self._strangers) > STRANGERS_AT_ONCE:
-                    oldest = next(iter(self._strangers))
-                    del self._strangers[oldest]
-                    oldest.cancel()
+            for listener in listeners:
+                tasks.create_task(self._accept(listener, tasks))
+
+    async def _accept(self, listener: socket.socket, tasks: asyncio.TaskGroup) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                plain, peer = await loop.sock_accept(listener)
+            except OSError as error:  # out of descriptors, or the client has gone already
+                log.warning("no connection accepted", reason=str(error))
+                await asyncio.sleep(0.1)
+                continue
+            task = tasks.create_task(self._serve(plain, str(peer[0])))
+            self._strangers[task] = None
+            if len(self._strangers) > STRANGERS_AT_ONCE:
+                oldest = next(iter(self._strangers))
+                del self._strangers[oldest]
+                oldest.cancel()
 
     async def _serve(self, plain: socket.socket, peer: str) -> None:
         """One connection, from its first byte to its last; what goes wrong stays here."""

@@ -1,6 +1,8 @@
 """Our own certificate, and how a tenant's API server is received."""
 
+import contextlib
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 from cryptography import x509
@@ -10,6 +12,21 @@ from node_agent.settings import Settings
 from node_agent.streams import TlsStream, prepare
 
 _Identity = tuple[int, int]
+
+
+@contextlib.contextmanager
+def listeners(settings: Settings) -> Iterator[list[socket.socket]]:
+    """Sockets that listen at our ports, in their order. Raises OSError if one of them is taken."""
+    address = settings.address
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with contextlib.ExitStack() as opened:
+        found = []
+        for port in settings.ports:
+            listener = socket.create_server((address, port), family=family, backlog=512)
+            opened.enter_context(listener)
+            listener.setblocking(False)
+            found.append(listener)
+        yield found
 
 
 class Reception:

@@ -1,6 +1,7 @@
 """What the node agent can be told: read once from the environment, at the edge."""
 
 from collections.abc import Mapping
+from typing import Annotated
 
 import msgspec
 
@@ -20,6 +21,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     address: str = "127.0.0.1"
     port: int = api.NODE_AGENT_PORT
     """Where tenants' API servers find us; 0 chooses a free port."""
+    second_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] | None = None
+    """Where the same is served once more: the kubelets' usual 10250, say, on nodes whose kubelets have
+    been moved; 0 chooses a free port."""
     certificate: str = ""
     key: str = ""
     """The files of our serving certificate and its key, PEM; read again when they change."""
@@ -58,10 +62,28 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise msgspec.ValidationError(
                 f"{PREFIX}KUBELET is {settings.kubelet!r}, but must be host:port"
             )
+        settings._check_ports()
         return settings
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """Where we listen, the first one first."""
+        return (self.port,) if self.second_port is None else (self.port, self.second_port)
 
     @property
     def kubelet_endpoint(self) -> tuple[str, int]:
         """Host and port of the kubelet."""
         host, _, port = self.kubelet.rpartition(":")
         return host.strip("[]"), int(port)
+
+    def _check_ports(self) -> None:
+        """A port is one program's; else we could come to ask ourselves."""
+        if self.port and self.port == self.second_port:
+            raise msgspec.ValidationError(
+                f"{PREFIX}SECOND_PORT is {self.port}, as {PREFIX}PORT is, but must be another port"
+            )
+        if self.node and (kubelet := self.kubelet_endpoint[1]) in self.ports:
+            raise msgspec.ValidationError(
+                f"{PREFIX}KUBELET names port {kubelet}, but that is ours: move the kubelet (`port` of "
+                "its configuration), and name its new port"
+            )

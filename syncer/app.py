@@ -15,7 +15,7 @@ from kube.objects import ObjectKey
 from kube.resources import PODS
 from kube.transport import Transport
 from syncer import buckets, metrics
-from syncer.kinds import downward_kinds
+from syncer.kinds import downward_kinds, upward_kinds
 from syncer.kinds.network_policy import Ranges
 from syncer.membership.fence import FencedTransport
 from syncer.membership.members import Membership
@@ -54,6 +54,7 @@ class App:
         self._down = WorkQueue(settings.tenant_inflight)
         self._up = WorkQueue(settings.tenant_inflight)
         kinds = downward_kinds(settings.denied, settings.pods, settings.gateway_address)
+        shown = upward_kinds(settings.node_agent_port)
         self._turn = Turn(
             self._client,
             settings.namespace,
@@ -61,7 +62,7 @@ class App:
             self._membership.is_over,
             settings.request_timeout + 1,
         )
-        self._super = SuperState(self._client, self._down, self._up, kinds, self._turn)
+        self._super = SuperState(self._client, self._down, self._up, kinds, shown, self._turn)
         self._tenants = Tenants(self._client)
         self._changed = self._tenants.changed
         self._told_to_leave = asyncio.Event()

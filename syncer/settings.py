@@ -3,10 +3,11 @@
 import re
 import socket
 from collections.abc import Mapping
+from typing import Annotated
 
 import msgspec
 
-from vcluster import environment
+from vcluster import api, environment
 
 PREFIX = "SYNCER_"
 NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
@@ -37,6 +38,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The ranges (comma separated) of all pods, for the network policies that keep tenants apart."""
     gateway_address: str = ""
     """Where pods reach the tenants' API servers: to its own, a tenant's endpoints may point there."""
+    node_agent_port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = api.NODE_AGENT_PORT
+    """Where the node agents are, at the nodes' own addresses; a node's annotation may say otherwise."""
     hosts_image: str = ""
     """An image with sh, sed and chmod, by which /etc/hosts of pods with a subdomain gets the tenant's name of
     its namespace; empty: it keeps the super namespace's."""

@@ -26,7 +26,6 @@ from syncer.by_node import ByNode
 from syncer.counted import count, count_claims
 from syncer.entries import Entry, SuperPod, TenantPod, decode_super_pod, entry_decoder
 from syncer.hosts import Hosts, holder_of
-from syncer.kinds import UPWARD
 from syncer.kinds.isolation import COMPONENT as ISOLATION_COMPONENT
 from syncer.kinds.mirror import DownwardKind, UpwardKind
 from syncer.kinds.node import is_silent
@@ -60,18 +59,19 @@ class SuperState:
         client: Client,
         down: WorkQueue,
         up: WorkQueue,
-        kinds: Sequence[DownwardKind],
+        downward: Sequence[DownwardKind],
+        upward: Sequence[UpwardKind],
         turn: Turn,
     ) -> None:
         self.client = client
-        self.downward = {kind.resource.plural: kind for kind in kinds}
-        self.upward = {kind.resource.plural: kind for kind in UPWARD}
+        self.downward = {kind.resource.plural: kind for kind in downward}
+        self.upward = {kind.resource.plural: kind for kind in upward}
         self.down = down
         self.up = up
         self.tenants: dict[str, TenantState] = {}
         self.pods = ObjectStore[SuperPod](decode_super_pod, self._pod_changed)
-        self.mirrors = {kind.resource.plural: self._mirrors_of(kind) for kind in kinds}
-        self.published = {kind.resource.plural: self._published_of(kind) for kind in UPWARD}
+        self.mirrors = {kind.resource.plural: self._mirrors_of(kind) for kind in downward}
+        self.published = {kind.resource.plural: self._published_of(kind) for kind in upward}
         self.events = ObjectStore[Entry](entry_decoder(keep_bytes=False), self._event_changed)
         self.newest: dict[ObjectKey, bytes] = {}
         """The bytes of super pods whose status waits to go up; read again if missing."""

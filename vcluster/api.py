@@ -143,6 +143,9 @@ API_SERVER_KEY = "api-server"
 """In the same ConfigMap: the URL of the tenant's API server, as nodes and pods reach it."""
 
 NODE_AGENT_PORT = 10550
+"""Where a node's agent is, if nothing else is said."""
+KUBELET_PORT = 10250
+"""Where clients that do not ask a node for its port look for its kubelet."""
 NODE_AGENT_ADDRESS_TYPE = "NodeAgent"
 """Among a virtual node's addresses: where its agent is, if not at the node's own."""
 

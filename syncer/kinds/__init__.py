@@ -13,7 +13,7 @@ from syncer.kinds.ingress_class import INGRESS_CLASS
 from syncer.kinds.mirror import DownwardKind, UpwardKind
 from syncer.kinds.namespace import NAMESPACE
 from syncer.kinds.network_policy import Ranges, network_policy_kind
-from syncer.kinds.node import NODE
+from syncer.kinds.node import node_kind
 from syncer.kinds.persistent_volume import PERSISTENT_VOLUME
 from syncer.kinds.persistent_volume_claim import PERSISTENT_VOLUME_CLAIM
 from syncer.kinds.pod_disruption_budget import POD_DISRUPTION_BUDGET
@@ -34,13 +34,18 @@ DOWNWARD: tuple[DownwardKind, ...] = (
 """All that need no configuration; ``downward_kinds`` has the rest as well."""
 
 UPWARD: tuple[UpwardKind, ...] = (
-    NODE,
     STORAGE_CLASS,
     PRIORITY_CLASS,
     RUNTIME_CLASS,
     INGRESS_CLASS,
     PERSISTENT_VOLUME,
 )
+"""All that need no configuration; ``upward_kinds`` has the rest as well."""
+
+
+def upward_kinds(node_agent_port: int) -> tuple[UpwardKind, ...]:
+    """Every kind that comes up; the port is that of the node agents, where nodes say no other."""
+    return node_kind(node_agent_port), *UPWARD
 
 
 def downward_kinds(

@@ -1,5 +1,6 @@
 """Nodes: a tenant's virtual node shows the real one, but not what others do on it."""
 
+from functools import partial
 from typing import Any
 
 from kube.objects import Object
@@ -25,12 +26,12 @@ HIDDEN_STATUS = ("config", "images", "volumesAttached", "volumesInUse")
 ONCE_SET = ("podCIDR", "podCIDRs", "providerID")
 
 
-def to_tenant(node: Object, tenant: Tenant) -> Object | None:
+def to_tenant(node: Object, tenant: Tenant, *, agent_port: int) -> Object | None:
     """The virtual node; None if the tenant's selector does not match the node."""
     labels = node["metadata"].get("labels") or {}
     if any(labels.get(key) != value for key, value in tenant.node_selector.items()):
         return None
-    return _shown(node)
+    return _shown(node, agent_port)
 
 
 def patch(live: Object, wanted: Object) -> list[Write]:
@@ -54,9 +55,9 @@ def patch(live: Object, wanted: Object) -> list[Write]:
     return writes
 
 
-def node_digest(node: Object) -> str:
+def node_digest(node: Object, *, agent_port: int) -> str:
     """Of what tenants are shown: heartbeats, pulled images and others' annotations leave it alone."""
-    return digest(_shown(node))
+    return digest(_shown(node, agent_port))
 
 
 def is_silent(node: Object) -> bool:
@@ -65,7 +66,7 @@ def is_silent(node: Object) -> bool:
     return any(one["type"] == "Ready" and one["status"] == "Unknown" for one in conditions)
 
 
-def _shown(node: Object) -> Object:
+def _shown(node: Object, agent_port: int) -> Object:
     bare = node["metadata"] | {"annotations": {}}
     metadata = tenant_metadata(node | {"metadata": bare})
     metadata["annotations"][KEYS_ANNOTATIONS["taints"]] = given_by(node)
@@ -80,20 +81,20 @@ def _shown(node: Object) -> Object:
         for field, value in (node.get("status") or {}).items()
         if field not in HIDDEN_STATUS
     }
-    status |= _node_agent(node, status)
+    status |= _node_agent(node, status, agent_port)
     if conditions := status.get("conditions"):
         status["conditions"] = [_without_heartbeat(condition) for condition in conditions]
     return shown | {"status": status}
 
 
-def _node_agent(node: Object, status: Object) -> Object:
+def _node_agent(node: Object, status: Object, agent_port: int) -> Object:
     """Where tenants' API servers find the node's agent: never the kubelet itself.
 
-    By the provider's annotation, else at the node's own address and the usual port.
+    By the provider's annotation, else at the node's own address and ``agent_port``.
     """
     annotations = node["metadata"].get("annotations") or {}
     host, _, port = annotations.get(api.NODE_AGENT_ANNOTATION, "").rpartition(":")
-    endpoint = {"Port": int(port) if port.isdecimal() else api.NODE_AGENT_PORT}
+    endpoint = {"Port": int(port) if port.isdecimal() else agent_port}
     endpoints = status.get("daemonEndpoints") or {}
     told: Object = {"daemonEndpoints": endpoints | {"kubeletEndpoint": endpoint}}
     if host:
@@ -110,4 +111,11 @@ def _without_heartbeat(condition: dict[str, Any]) -> Object:
     return condition | {"lastHeartbeatTime": condition.get("lastTransitionTime")}
 
 
-NODE = UpwardKind(resource=NODES, to_tenant=to_tenant, patch=patch, digest=node_digest)
+def node_kind(agent_port: int) -> UpwardKind:
+    """The kind, where nodes say nothing else; ``agent_port``: where their agents are."""
+    return UpwardKind(
+        resource=NODES,
+        to_tenant=partial(to_tenant, agent_port=agent_port),
+        patch=patch,
+        digest=partial(node_digest, agent_port=agent_port),
+    )

@@ -11,7 +11,7 @@ from tests.e2e.local_system import LocalSystem, Object, TenantCluster, wait_for
 from tests.e2e.objects import service
 from tests.e2e_real.containers import ANSWER, container_pod, is_ready, said, web_pod
 from vcluster.local.real_nodes.images import TOOLBOX
-from vcluster.local.real_nodes.site import Site
+from vcluster.local.real_nodes.site import KUBELET_PORT, Site
 from vcluster.local.state import State
 
 TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount/token"
@@ -135,7 +135,7 @@ def test_the_provider_reaches_into_containers(local: LocalSystem, web: TenantClu
 def test_kubelets_ask_who_is_there(local: LocalSystem, team_a: TenantCluster) -> None:
     address = site_of(local).nodes(1)[0].address
     # The token of a tenant's pod is nobody's in the super cluster.
-    script = f"kubectl --insecure-skip-tls-verify --server=https://{address}:10250 "
+    script = f"kubectl --insecure-skip-tls-verify --server=https://{address}:{KUBELET_PORT} "
     script += f"--token=$(cat {TOKEN}) get --raw /pods"
     answer = said(team_a, "stranger", script, image=TOOLBOX)
     assert "You must be logged in to the server" in answer

@@ -1,6 +1,7 @@
 """What kubectl reaches of a pod on a real node: through the node agent, as the tenant."""
 
 import hashlib
+import json
 import os
 import urllib.request
 from collections.abc import Iterator
@@ -9,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.local_system import LocalSystem, TenantCluster, wait_for
-from tests.e2e_real.containers import ANSWER, container_pod, forwarded, is_ready, web_pod
+from tests.e2e_real.containers import ANSWER, container_pod, forwarded, is_ready, said, web_pod
+from vcluster.local.real_nodes.images import TOOLBOX
+from vcluster.local.real_nodes.site import KUBELET_PORT
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +71,46 @@ def test_statistics_are_of_the_tenants_own_pods(
     # The kubelet measures a container some seconds after it has begun.
     wait_for("it is there", lambda: '"name":"shell"' in shell.kubectl("get", "--raw", path))
     assert "shell" not in team_b.kubectl("get", "--raw", path)
+
+
+@pytest.mark.parametrize("report", ["pods", "runningpods/"])
+def test_at_the_kubelets_usual_port_are_the_tenants_own_pods(
+    shell: TenantCluster, team_b: TenantCluster, report: str
+) -> None:
+    """Tools ask for ``NODE:10250``; the provider's kubelet is elsewhere, and nobody is led there."""
+    path = f"/api/v1/nodes/real-0:10250/proxy/{report}"
+
+    def names(tenant: TenantCluster) -> set[str]:
+        pods = json.loads(tenant.kubectl("get", "--raw", path))["items"]
+        return {pod["metadata"]["name"] for pod in pods}
+
+    assert "shell" in names(shell)
+    assert "shell" not in names(team_b)
+    moved = shell.run("get", "--raw", path.replace("10250", str(KUBELET_PORT)))
+    assert "no pod, service or node agent" in moved.stderr
+
+
+def test_a_scraper_in_a_pod_finds_the_agent_at_the_kubelets_usual_port(
+    shell: TenantCluster,
+) -> None:
+    [address] = [
+        one["address"]
+        for one in (shell.get("node", "real-0", "") or {})["status"]["addresses"]
+        if one["type"] == "InternalIP"
+    ]
+    script = f"kubectl --insecure-skip-tls-verify --server=https://{address}:10250 "
+    script += "--token=$(cat /var/run/secrets/kubernetes.io/serviceaccount/token) get --raw "
+    refused = said(shell, "scraper", f"{script} /metrics/resource", image=TOOLBOX)
+    assert "it needs the right to get nodes/metrics" in refused
+    shell.kubectl("create", "clusterrole", "scraper", "--verb=get", "--resource=nodes/metrics")
+    try:
+        account = "--serviceaccount=default:default"
+        shell.kubectl("create", "clusterrolebinding", "scraper", "--clusterrole=scraper", account)
+        count = f"{script} /metrics/resource | grep -c 'pod=\"shell\"'"
+        found = said(shell, "scraper-that-may", count, image=TOOLBOX)
+    finally:
+        shell.kubectl("delete", "clusterrole,clusterrolebinding", "scraper")
+    assert int(found) > 0
 
 
 def test_another_tenants_pod_is_not_found(

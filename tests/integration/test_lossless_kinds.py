@@ -171,7 +171,7 @@ DOWN = [
 UP = [
     # What tells of other tenants is not shown; a heartbeat is the last transition.
     Case(
-        node.NODE,
+        node.node_kind(api.NODE_AGENT_PORT),
         "api/v1",
         "io.k8s.api.core.v1.Node",
         frozenset(

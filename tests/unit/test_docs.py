@@ -14,8 +14,9 @@ from egress_proxy.settings import Settings as EgressSettings
 from node_agent import metrics as agent_metrics
 from node_agent.settings import Settings as AgentSettings
 from syncer import metrics
-from syncer.kinds import UPWARD, downward_kinds
+from syncer.kinds import downward_kinds, upward_kinds
 from syncer.settings import Settings as SyncerSettings
+from vcluster import api
 from vcluster.operator.settings import Settings as OperatorSettings
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +40,7 @@ METRICS = [
     for family in registry.collect()
 ]
 KINDS = [kind.resource.kind for kind in downward_kinds([])] + [
-    kind.resource.kind for kind in UPWARD
+    kind.resource.kind for kind in upward_kinds(api.NODE_AGENT_PORT)
 ]
 
 
@@ -63,7 +64,7 @@ def test_every_setting_is_documented_with_its_default(
     variable: str, field: msgspec.structs.FieldInfo
 ) -> None:
     row = row_of(variable)
-    if field.default not in ("", 0):
+    if field.default not in ("", 0, None):
         shown = f"{field.default:g}" if isinstance(field.default, float) else str(field.default)
         cells = re.split(r"[|,]", row)
         assert shown in [cell.strip(" `") for cell in cells], f"the default is {shown}: {row}"

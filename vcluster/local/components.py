@@ -4,10 +4,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from vcluster import api
 from vcluster.local.credentials import ETCD_USER
 from vcluster.local.options import Options
 from vcluster.local.real_nodes.images import BUSYBOX
-from vcluster.local.real_nodes.site import Site
+from vcluster.local.real_nodes.site import AGENT_PORT, Site
 from vcluster.local.state import ADDRESS, State
 from vcluster.supervision import Program
 
@@ -262,7 +263,6 @@ def _kwok(state: State, _ports: Mapping[str, int]) -> tuple[str, ...]:
 def _environment(
     name: str, state: State, ports: Mapping[str, int], kubeconfig: str, site: Site | None
 ) -> dict[str, str]:
-    gateway = str(site.gateway) if site else ""
     import_path = {"PYTHONPATH": str(Path(__file__).parents[2])}
     if name == OPERATOR:
         return import_path | {
@@ -274,21 +274,13 @@ def _environment(
             "OPERATOR_SERVICE_POOL": TENANT_SERVICE_POOL,
             "OPERATOR_PORT_FILE": str(state.port_file(OPERATOR)),
             "OPERATOR_NODE_AGENT_CA": "" if kubeconfig else str(state.node_agent_pki / "ca.crt"),
-            "OPERATOR_GATEWAY_ADDRESS": gateway,
+            "OPERATOR_GATEWAY_ADDRESS": str(site.gateway) if site else "",
             "OPERATOR_EGRESS_PROXY": "true",
         }
     if module(name) == MODULES[SYNCER]:
-        return import_path | {
-            "SYNCER_MEMBER": name,
-            "SYNCER_SUPER_KUBECONFIG": kubeconfig or str(state.kubeconfig(SYNCER)),
-            "SYNCER_PORT_FILE": str(state.port_file(name)),
-            "SYNCER_DENIED_CIDRS": "" if kubeconfig else ",".join(_denied(site)),
-            "SYNCER_POD_CIDRS": "" if kubeconfig else ",".join(_pods(site)),
-            "SYNCER_GATEWAY_ADDRESS": gateway,
-            "SYNCER_HOSTS_IMAGE": BUSYBOX if site else "",
-        }
+        return import_path | _syncer(name, state, kubeconfig, site)
     if name == EGRESS_PROXY:
-        return import_path | _egress_proxy(state, kubeconfig)
+        return import_path | _egress_proxy(state, kubeconfig, site)
     if name == NODE_AGENT:
         return import_path | {
             "NODE_AGENT_SUPER_KUBECONFIG": str(state.kubeconfig(NODE_AGENT)),
@@ -301,14 +293,33 @@ def _environment(
     return {}
 
 
-def _egress_proxy(state: State, kubeconfig: str) -> dict[str, str]:
+def _syncer(name: str, state: State, kubeconfig: str, site: Site | None) -> dict[str, str]:
+    return {
+        "SYNCER_MEMBER": name,
+        "SYNCER_SUPER_KUBECONFIG": kubeconfig or str(state.kubeconfig(SYNCER)),
+        "SYNCER_PORT_FILE": str(state.port_file(name)),
+        "SYNCER_DENIED_CIDRS": "" if kubeconfig else ",".join(_denied(site)),
+        "SYNCER_POD_CIDRS": "" if kubeconfig else ",".join(_pods(site)),
+        "SYNCER_GATEWAY_ADDRESS": str(site.gateway) if site else "",
+        "SYNCER_HOSTS_IMAGE": BUSYBOX if site else "",
+        "SYNCER_NODE_AGENT_PORT": _agent_port(site),
+    }
+
+
+def _egress_proxy(state: State, kubeconfig: str, site: Site | None) -> dict[str, str]:
     return {
         "EGRESS_PROXY_SUPER_KUBECONFIG": kubeconfig or str(state.kubeconfig(EGRESS_PROXY)),
         "EGRESS_PROXY_TENANTS_DIRECTORY": str(state.tenants),
         # Where simulated pods say that they are, there may be others, on this machine's network.
         "EGRESS_PROXY_DENIED_CIDRS": "" if kubeconfig else POD_RANGE,
+        "EGRESS_PROXY_NODE_AGENT_PORT": _agent_port(site),
         "EGRESS_PROXY_PORT_FILE": str(state.port_file(EGRESS_PROXY)),
     }
+
+
+def _agent_port(site: Site | None) -> str:
+    """Of real nodes' agents; simulated nodes tell that of theirs, and other clusters have the usual one."""
+    return str(AGENT_PORT if site else api.NODE_AGENT_PORT)
 
 
 def _pods(site: Site | None) -> tuple[str, ...]:

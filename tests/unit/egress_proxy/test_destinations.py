@@ -82,9 +82,11 @@ def test_node_agents_are_found_where_virtual_nodes_say() -> None:
         {"type": "ExternalIP", "address": "192.0.2.1"},
     ]
     node: dict[str, Any] = {"metadata": {"name": "n"}, "status": {"addresses": addresses}}
-    assert agents_of(node) == {Target("10.1.0.2", api.NODE_AGENT_PORT)}
+    assert agents_of(node, 10250) == {Target("10.1.0.2", 10250)}
     node["metadata"]["annotations"] = {api.NODE_AGENT_ANNOTATION: "127.0.0.1:15000"}
-    assert agents_of(node) == {Target("127.0.0.1", 15000)}
+    assert agents_of(node, 10250) == {Target("127.0.0.1", 15000)}
+    node["metadata"]["annotations"] = {api.NODE_AGENT_ANNOTATION: ":15000"}
+    assert agents_of(node, 10250) == {Target("10.1.0.2", 15000)}
 
 
 def test_endpoints_of_a_service_are_those_of_the_port_that_are_ready() -> None:

@@ -195,6 +195,17 @@ async def test_node_agents_are_reached_also_while_the_super_cluster_is_away(worl
     assert b" 503 it cannot be found out at present what is there" in unknown
 
 
+async def test_node_agents_are_at_the_port_that_the_provider_says(tmp_path: Path) -> None:
+    agent = await asyncio.start_server(echo, HERE, 0)
+    port = agent.sockets[0].getsockname()[1]
+    async with agent, running_world(tmp_path, node_agent_port=port) as world:
+        addresses = [{"type": "InternalIP", "address": HERE}]
+        world.super.create(NODES, {"metadata": {"name": "n"}, "status": {"addresses": addresses}})
+        there = f"{HERE}:{port}"
+        await eventually_so(partial(world.lets_through, TEAM_A, there), "the agent is reached")
+        assert b" 403 " in await world.asked(TEAM_A, f"{HERE}:{world.port}")
+
+
 async def test_the_outside_is_reached_if_the_provider_allows_it(tmp_path: Path) -> None:
     async with running_world(tmp_path, allowed_cidrs="0.0.0.0/0") as world:
         assert b" 403 " in await world.asked(TEAM_A, f"localhost:{world.port}")

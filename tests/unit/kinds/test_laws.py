@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kube.objects import Object
-from syncer.kinds import UPWARD, downward_kinds, optional_kinds
+from syncer.kinds import downward_kinds, optional_kinds, upward_kinds
 from syncer.kinds.mirror import DownwardKind, UpwardKind, digest
 from tests.unit.kinds.builders import (
     ACME,
@@ -36,6 +36,7 @@ OPTIONAL_DOWN, OPTIONAL_UP = optional_kinds(
 )
 DOWN = [*downward_kinds(["192.168.0.0/16"]), *OPTIONAL_DOWN]
 # Of a definition only one version is shown, as its own tests tell.
+UPWARD = upward_kinds(api.NODE_AGENT_PORT)
 UP = [*UPWARD, *(kind for kind in OPTIONAL_UP if not kind.kept)]
 MINIMAL: dict[str, Object] = {
     "Namespace": a_namespace(),

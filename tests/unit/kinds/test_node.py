@@ -14,6 +14,7 @@ from syncer.kinds.node_taints import OF_NEW_NODES
 from tests.unit.kinds.builders import ACME, SUPER_UID, live, merged, metadata
 from vcluster import api
 
+KIND = node.node_kind(api.NODE_AGENT_PORT)
 RECORD = KEYS_ANNOTATIONS["taints"]
 GPU = {"key": "nvidia.com/gpu", "effect": "NoSchedule"}
 MINE = {"key": "mine", "value": "1", "effect": "NoExecute"}
@@ -62,7 +63,7 @@ def a_condition(heartbeat: str = "2026-01-01T01:00:00Z", **fields: str) -> Objec
 
 
 def shown(source: Object) -> Object:
-    wanted = node.to_tenant(source, ACME)
+    wanted = KIND.to_tenant(source, ACME)
     assert wanted is not None
     return wanted
 
@@ -82,6 +83,20 @@ def test_tenants_find_the_nodes_agent_and_never_its_kubelet() -> None:
     assert endpoints == {"kubeletEndpoint": {"Port": api.NODE_AGENT_PORT}}
 
 
+def test_agents_are_where_the_provider_says_unless_the_node_says_otherwise() -> None:
+    moved, source = node.node_kind(api.KUBELET_PORT), a_node()
+    wanted = moved.to_tenant(source, ACME)
+    assert wanted is not None
+    assert wanted["status"]["daemonEndpoints"] == {"kubeletEndpoint": {"Port": api.KUBELET_PORT}}
+    assert moved.digest(source) != KIND.digest(source)
+    source["metadata"]["annotations"][api.NODE_AGENT_ANNOTATION] = "127.0.0.1:15000"
+    assert moved.to_tenant(source, ACME) == shown(source)
+    source["metadata"]["annotations"][api.NODE_AGENT_ANNOTATION] = f":{api.KUBELET_PORT}"
+    assert shown(source)["status"] == wanted["status"], (
+        "a port alone is one of the node's own address"
+    )
+
+
 def test_an_agent_elsewhere_is_told_by_an_address_of_its_own() -> None:
     source = a_node()
     source["metadata"]["annotations"][api.NODE_AGENT_ANNOTATION] = "127.0.0.1:15000"
@@ -91,7 +106,7 @@ def test_an_agent_elsewhere_is_told_by_an_address_of_its_own() -> None:
         {"type": "InternalIP", "address": "10.0.0.1"},
         {"type": "NodeAgent", "address": "127.0.0.1"},
     ]
-    assert node.node_digest(source) != node.node_digest(a_node())
+    assert KIND.digest(source) != KIND.digest(a_node())
 
 
 def test_what_other_tenants_do_on_it_is_not() -> None:
@@ -112,7 +127,7 @@ def test_what_other_tenants_do_on_it_is_not() -> None:
 )
 def test_the_selector_decides_what_a_tenant_sees(selector: dict[str, str], visible: bool) -> None:
     tenant = msgspec.structs.replace(ACME, node_selector=selector)
-    assert (node.to_tenant(a_node({"pool": "a"}), tenant) is not None) == visible
+    assert (KIND.to_tenant(a_node({"pool": "a"}), tenant) is not None) == visible
 
 
 def test_a_heartbeat_writes_nothing() -> None:
@@ -123,7 +138,7 @@ def test_a_heartbeat_writes_nothing() -> None:
         conditions=[a_condition("2026-01-01T02:00:00Z")],
     )
     after["metadata"] |= {"annotations": {"changed": "1"}, "resourceVersion": "8"}
-    assert node.node_digest(before) == node.node_digest(after)
+    assert KIND.digest(before) == KIND.digest(after)
     assert node.patch(shown(before), shown(after)) == []
 
 
@@ -138,7 +153,7 @@ def test_a_heartbeat_writes_nothing() -> None:
     ],
 )
 def test_any_other_change_does(after: Object) -> None:
-    assert node.node_digest(a_node()) != node.node_digest(after)
+    assert KIND.digest(a_node()) != KIND.digest(after)
 
 
 def test_a_change_is_written_where_it_belongs() -> None:
@@ -294,5 +309,5 @@ def test_the_input_is_left_alone() -> None:
     source = a_node(images=[])
     before = copy.deepcopy(source)
     shown(source)
-    node.node_digest(source)
+    KIND.digest(source)
     assert source == before

@@ -9,6 +9,7 @@ import yaml
 from egress_proxy.settings import Settings as EgressSettings
 from node_agent.settings import Settings as AgentSettings
 from syncer.settings import Settings as SyncerSettings
+from vcluster import api
 from vcluster.local.components import (
     CLUSTER,
     EGRESS_PROXY,
@@ -82,9 +83,10 @@ def test_our_services_understand_their_environment() -> None:
     assert egress.denied == (ip_network(POD_RANGE),), "where simulated pods are, nobody is"
     syncer = SyncerSettings.from_environment(found["syncer"].environment)
     assert syncer.super_kubeconfig
+    assert syncer.node_agent_port == egress.node_agent_port == api.NODE_AGENT_PORT
     assert [ip_network(cidr) for cidr in syncer.denied_cidrs.split(",")]
     agent = AgentSettings.from_environment(found[NODE_AGENT].environment)
-    assert (agent.address, agent.port) == ("127.0.0.1", PORTS[NODE_AGENT])
+    assert (agent.address, agent.ports) == ("127.0.0.1", (PORTS[NODE_AGENT],))
 
 
 def test_syncers_have_names_and_port_files_of_their_own() -> None:

@@ -38,7 +38,9 @@ class World:
         """Of the agents' serving certificates."""
         self.super = FakeApiServer()
         self.port = 0
-        """Of the agent."""
+        """Of the agent: where it is asked."""
+        self.ports: list[int] = []
+        """All that it listens at."""
         self.team_a, self.team_b = (
             TenantUnderTest("team-a-11111111"),
             TenantUnderTest("team-b-2222"),
@@ -166,9 +168,10 @@ async def running_world(directory: Path, **changes: object) -> AsyncIterator[Wor
         app = App(settings, FixedCredentials(credentials))
         running = asyncio.create_task(app.run())
         try:
-            await eventually(lambda: app.port, "the agent listens")
+            await eventually(lambda: app.ports, "the agent listens")
             await eventually(lambda: not app.problems(), "the agent is ready")
-            world.port = app.port
+            world.ports = app.ports
+            world.port = app.ports[0]
             yield world
         finally:
             running.cancel()

@@ -12,7 +12,7 @@ from kube.objects import Object, ObjectKey, encode
 from kube.resources import CLUSTER_TRUST_BUNDLES, NAMESPACES, PODS, SECRETS, SERVICE_ACCOUNTS
 from syncer.admission.grants import AlwaysOurs
 from syncer.entries import renewal_time
-from syncer.kinds import downward_kinds
+from syncer.kinds import downward_kinds, upward_kinds
 from syncer.kinds.pod_volumes import token_secret_name
 from syncer.kinds.trust_bundles import trust_secret_name
 from syncer.reconcilers import tokens, trust_bundles
@@ -44,7 +44,13 @@ class Both:
             await server.start()
         self.clients = client_of(self.tenant), client_of(self.super, timeout=1.0)
         queues = WorkQueue(4), WorkQueue(4)
-        self.super_state = SuperState(self.clients[1], *queues, downward_kinds([]), AlwaysOurs())
+        self.super_state = SuperState(
+            self.clients[1],
+            *queues,
+            downward_kinds([]),
+            upward_kinds(api.NODE_AGENT_PORT),
+            AlwaysOurs(),
+        )
         self.state = TenantState(ACME, self.clients[0], self.super_state)
         self.super_state.tenants[ACME.key] = self.state
         self.super.create(NAMESPACES, a_namespace(NAMESPACE))

@@ -321,3 +321,18 @@ async def test_a_gang_that_waits_is_sent_anew_as_a_whole(world: World, acme: Ten
     for key in keys:
         await avoids(acme, pod_key=key)
         await acme.runs(key, "slow")
+
+
+async def test_where_the_agents_are_follows_the_provider(acme: TenantCluster, world: World) -> None:
+    def port(name: str) -> int:
+        endpoints = acme.server.live(NODES, ObjectKey("", name))["status"]["daemonEndpoints"]
+        return int(endpoints["kubeletEndpoint"]["Port"])
+
+    annotation = {api.NODE_AGENT_ANNOTATION: "127.0.0.1:15000"}
+    world.super.patch(NODES, ObjectKey("", "slow"), {"metadata": {"annotations": annotation}})
+    await eventually(lambda: port("slow") == 15000, "the node's own word is followed")
+    assert port("fast") == api.NODE_AGENT_PORT
+    await world.stop_syncer("syncer")
+    await world.start_syncer(node_agent_port=api.KUBELET_PORT)
+    await eventually(lambda: port("fast") == api.KUBELET_PORT, "the virtual node follows")
+    assert port("slow") == 15000

@@ -4,7 +4,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from vcluster.local.real_nodes.site import CONTAINERD_SOCKET, LABEL, Node, Site
+from vcluster.local.real_nodes.site import (
+    AGENT_PORT,
+    CONTAINERD_SOCKET,
+    KUBELET_PORT,
+    LABEL,
+    Node,
+    Site,
+)
 from vcluster.supervision import Program
 
 GROUP = "real-nodes"
@@ -20,7 +27,6 @@ ROUTER, GATEWAY, VOLUMES, CONTAINERD, KUBELET, KUBE_PROXY, NODE_AGENT = (
     "kube-proxy",
     "node-agent",
 )
-KUBELET_PORT = 10250
 STOPPED_LAST = {ROUTER: 5, GATEWAY: 4, "node": 3, CONTAINERD: 2}
 
 # A kubelet that finds no containerd ends.
@@ -83,6 +89,7 @@ def agents(
             ),
             "NODE_AGENT_NODE": node.name,
             "NODE_AGENT_ADDRESS": str(node.address),
+            "NODE_AGENT_SECOND_PORT": str(AGENT_PORT),
             "NODE_AGENT_CERTIFICATE": str(stem.with_suffix(".crt")),
             "NODE_AGENT_KEY": str(stem.with_suffix(".key")),
             "NODE_AGENT_KUBELET": f"{node.address}:{KUBELET_PORT}",

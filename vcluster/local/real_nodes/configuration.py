@@ -12,7 +12,7 @@ from vcluster.control_plane.kubeconfig import kubeconfig
 from vcluster.local import credentials
 from vcluster.local.credentials import CLUSTER, IDENTITIES, NODE_AGENT, Certificate
 from vcluster.local.real_nodes.images import PAUSE
-from vcluster.local.real_nodes.site import CONTAINERD_SOCKET, Node
+from vcluster.local.real_nodes.site import CONTAINERD_SOCKET, KUBELET_PORT, Node
 from vcluster.local.state import State
 from vcluster.pki.authority import Subject, Usage
 from vcluster.supervision import host
@@ -85,6 +85,7 @@ def _values(state: State, node: Node, plugins: Path) -> dict[str, object]:
         "gateway": str(node.site.gateway),
         "resolv_conf": str(folder / "resolv.conf"),
         "address": str(node.address),
+        "kubelet_port": KUBELET_PORT,
         "authority": str(state.pki / f"{CLUSTER}.crt"),
         "certificate": str(pair.with_suffix(".crt")),
         "key": str(pair.with_suffix(".key")),

@@ -5,12 +5,20 @@ from hashlib import sha256
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
+from vcluster import api
+
 LABEL = "local.virtualcluster.dev/real-node"
 """On every real node that `vc up` made; only those are removed when fewer are wanted."""
 
 MOST_NODES = 16
 BLOCKS = tuple(IPv4Network("10.208.0.0/12").subnets(new_prefix=16))
 """Each local super cluster of a machine takes one block. No other range of `vc up` overlaps them."""
+
+AGENT_PORT = api.KUBELET_PORT
+"""Of node agents, beside their usual port: tenants' tools find them where they look for kubelets."""
+KUBELET_PORT = 10450
+"""Of kubelets, since 10250 is the agents'. Nothing else of Kubernetes is there (10248 to 10260), and it is no
+node port and none that the kernel chooses by itself."""
 
 CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
 """Inside a node: its usual place, where tools look for it."""

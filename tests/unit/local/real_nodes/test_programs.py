@@ -6,12 +6,15 @@ from pathlib import Path
 import jinja2
 import yaml
 
+from egress_proxy.settings import Settings as EgressSettings
+from node_agent.settings import Settings as AgentSettings
+from syncer.settings import Settings as SyncerSettings
 from vcluster.assets import templates_directory
 from vcluster.local.components import programs, wanted
 from vcluster.local.options import Options
 from vcluster.local.real_nodes.components import agents, daemons, holders
 from vcluster.local.real_nodes.images import BUSYBOX
-from vcluster.local.real_nodes.site import Site
+from vcluster.local.real_nodes.site import KUBELET_PORT, Site
 from vcluster.local.state import PORT_NAMES, State
 
 SITE = Site(Path("/state"), 0)
@@ -34,6 +37,7 @@ VALUES = {
     "gateway": "10.208.128.1",
     "resolv_conf": "/resolv.conf",
     "address": "10.208.128.2",
+    "kubelet_port": KUBELET_PORT,
     "authority": "/ca.crt",
     "certificate": "/kubelet.crt",
     "key": "/kubelet.key",
@@ -69,14 +73,18 @@ def test_the_kubelet_asks_who_is_there_and_whether_they_may() -> None:
     assert kubelet["authentication"]["anonymous"] == {"enabled": False}
     assert kubelet["authorization"] == {"mode": "Webhook"}
     assert kubelet["address"] == VALUES["address"]
+    assert kubelet["port"] == KUBELET_PORT
     assert "readOnlyPort" not in kubelet
 
 
 def test_the_node_agent_serves_at_the_nodes_address_only() -> None:
     [agent, _] = agents(NODES, Path("/logs"), Path("/pki"), SERVING, DIGESTS)
-    assert agent.environment["NODE_AGENT_ADDRESS"] == VALUES["address"]
-    assert agent.environment["NODE_AGENT_KUBELET"] == f"{VALUES['address']}:10250"
-    assert "NODE_AGENT_PORT" not in agent.environment, "the usual one: virtual nodes tell it"
+    settings = AgentSettings.from_environment(agent.environment)
+    assert settings.address == VALUES["address"]
+    assert settings.kubelet_endpoint == (VALUES["address"], KUBELET_PORT)
+    assert settings.ports == (10550, 10250), (
+        "whoever knows the usual one is served, and whoever asks kubelets"
+    )
 
 
 def test_node_ports_and_health_are_of_the_node_only() -> None:
@@ -105,5 +113,10 @@ def test_with_real_nodes_the_services_know_the_gateway() -> None:
     assert found["operator"]["OPERATOR_GATEWAY_ADDRESS"] == "10.208.128.1"
     assert found["syncer"]["SYNCER_GATEWAY_ADDRESS"] == "10.208.128.1"
     assert found["syncer"]["SYNCER_HOSTS_IMAGE"] == BUSYBOX, "an image that every real node has"
+    syncer = SyncerSettings.from_environment(found["syncer"])
+    egress = EgressSettings.from_environment(found["egress-proxy"])
+    assert syncer.node_agent_port == egress.node_agent_port == 10250, (
+        "where clients look for kubelets"
+    )
     denied = found["syncer"]["SYNCER_DENIED_CIDRS"].split(",")
     assert {"10.208.128.0/24", "10.208.129.0/30"} <= set(denied)
