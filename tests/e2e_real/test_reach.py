@@ -13,6 +13,8 @@ from tests.e2e.local_system import LocalSystem, TenantCluster, wait_for
 from tests.e2e_real.containers import ANSWER, container_pod, forwarded, is_ready, said, web_pod
 from vcluster.local.real_nodes.images import TOOLBOX
 from vcluster.local.real_nodes.site import KUBELET_PORT
+from vcluster.local.state import State
+from vcluster.supervision import Supervisor
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +113,15 @@ def test_a_scraper_in_a_pod_finds_the_agent_at_the_kubelets_usual_port(
     finally:
         shell.kubectl("delete", "clusterrole,clusterrolebinding", "scraper")
     assert int(found) > 0
+
+
+def test_when_vc_up_returns_the_agents_are_there(local: LocalSystem, shell: TenantCluster) -> None:
+    """Also those that were just started, as after a change of the version."""
+    state = State(local.state_directory)
+    Supervisor(state.supervisor_directory).stop("real-nodes", "real-0-node-agent")
+    assert shell.run("get", "--raw", "/api/v1/nodes/real-0/proxy/pods").returncode
+    local.vc("up")
+    assert "shell" in shell.kubectl("get", "--raw", "/api/v1/nodes/real-0/proxy/pods")
 
 
 def test_another_tenants_pod_is_not_found(

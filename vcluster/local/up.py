@@ -155,6 +155,9 @@ class _Bringing:
             self._wait("all nodes are ready", partial(objects.nodes_ready, cluster, nodes))
             cluster.close()
             self._say(f"{len(nodes)} nodes ready")
+        if site := self._state.site():
+            real = site.nodes(self._options.real_nodes)
+            self._wait("the real nodes' agents listen", partial(bring_up.agents_listen, real))
         for service in components.services(self._options):
             self._wait(f"{service} is ready", partial(serves, self._state, service))
             self._say(f"{service} ready")

@@ -1,6 +1,7 @@
 """Bring the real nodes up, or away: every step may be repeated, and none is done in vain."""
 
 import shutil
+import socket
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -14,7 +15,7 @@ from vcluster.control_plane.cluster import Cluster
 from vcluster.local import components as super_cluster
 from vcluster.local.real_nodes import components, configuration, images, leftovers, requirements
 from vcluster.local.real_nodes.commands import run
-from vcluster.local.real_nodes.site import LABEL, Node, Site, free_block
+from vcluster.local.real_nodes.site import AGENT_PORT, LABEL, Node, Site, free_block
 from vcluster.local.state import State, StateError
 from vcluster.supervision import Program, Supervisor
 
@@ -23,6 +24,7 @@ Wait = Callable[[str, Callable[[], bool], float], None]
 
 SERVICE_RANGES = (super_cluster.SERVICE_RANGE, super_cluster.TENANT_SERVICE_POOL)
 CONTAINERD_SECONDS = 60.0
+CONNECT_SECONDS = 1.0
 
 
 def choose_block(state: State) -> None:
@@ -81,6 +83,16 @@ def bring_up(
     # A kubelet that finds no images would wait before it looks again.
     apply(nodes)
     _forget(site, count)
+
+
+def agents_listen(nodes: Sequence[Node]) -> bool:
+    """Whether each node's agent is there, where virtual nodes say that it is."""
+    try:
+        for node in nodes:
+            socket.create_connection((str(node.address), AGENT_PORT), CONNECT_SECONDS).close()
+    except OSError:
+        return False
+    return True
 
 
 def take_away(state: State) -> None:
