@@ -13,6 +13,9 @@ from syncer.runtime.workqueue import Request, WorkQueue
 
 log = structlog.get_logger(__name__)
 
+FIRST_DELAY, LONGEST_DELAY = 0.05, 30.0
+"""Of tries of one request, in seconds; each is twice as long as the one before."""
+
 
 class Observer(Protocol):
     """Is told how each request went (metrics)."""
@@ -22,8 +25,9 @@ class Observer(Protocol):
 
 
 def backoff(failures: int) -> float:
-    """Seconds to wait after so many failures in a row: 0.05 doubling to 30, with jitter."""
-    return min(30.0, 0.05 * 2.0 ** min(failures, 12)) * random.uniform(0.75, 1.25)
+    """Seconds to wait after so many failures in a row, with jitter."""
+    delay = FIRST_DELAY * 2.0 ** min(failures, 12)
+    return min(LONGEST_DELAY, delay) * random.uniform(0.75, 1.25)
 
 
 class Controller:
