@@ -1,13 +1,16 @@
 """The agent at two ports, the kubelets' usual one besides its own: at both it serves and refuses the same."""
 
+import socket
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from kube.connection import Credentials, FixedCredentials
+from node_agent.app import App
 from node_agent.settings import Settings
 from tests.fakes.waiting import eventually
-from tests.unit.node_agent.world import World, running_world
+from tests.unit.node_agent.world import World, running_world, surroundings
 
 LOGS = "/containerLogs/default/web/web"
 FILES = {
@@ -58,6 +61,20 @@ async def test_a_tenants_limit_is_one_for_both_ports(tmp_path: Path) -> None:
         world.port = first
         assert (await world.ask(world.team_a.client(), "GET", LOGS)).status == 429
         writer.close()
+
+
+async def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
+    """An agent at one port only would look well, and leave those unserved who ask at the other."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        async with surroundings(tmp_path) as (world, values):
+            settings = msgspec.convert(values | {"second_port": port}, Settings)
+            credentials = Credentials(server=world.super.url, ca=b"")
+            with pytest.raises(ExceptionGroup) as caught:
+                await App(settings, FixedCredentials(credentials)).run()
+    [error] = caught.value.exceptions
+    assert isinstance(error, OSError)
+    assert str(port) in str(error)
 
 
 def test_the_second_port_is_none_unless_it_is_told() -> None:
