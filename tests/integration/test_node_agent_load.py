@@ -110,7 +110,7 @@ async def agent_process(directory: Path) -> AsyncIterator[tuple[World, psutil.Pr
         try:
             await eventually(lambda: "serving" in said.read_text(), "the agent listens", 120)
             [line] = [line for line in said.read_text().splitlines() if '"serving"' in line]
-            world.port = json.loads(line)["port"]
+            [world.port] = json.loads(line)["ports"]
             await eventually_so(lambda: _known(world, world.team_b, "web"), "the agent is ready")
             yield world, psutil.Process(process.pid)
         finally:
