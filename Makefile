@@ -1,6 +1,6 @@
 # Every target works from a fresh clone: it sets up what it needs by itself.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check integration e2e e2e-real chaos conformance bench clean setup binaries real-binaries
+.PHONY: help demo test check integration e2e e2e-real chaos conformance charts bench clean setup binaries real-binaries
 
 PYTHON ?= python3
 VENV := .venv
@@ -55,6 +55,9 @@ chaos: binaries ## Tests under faults, the long ones too (some 30 minutes); docs
 
 conformance: real-binaries ## Upstream's conformance tests, in a tenant and on the bare super cluster; root, Linux
 	@$(BIN)/python -m tests.conformance
+
+charts: real-binaries ## Stock charts and operators in a tenant: installed, used, removed; root, Linux, Go
+	@$(BIN)/python -m tests.charts
 
 bench: binaries ## Measure: the tenants' path against the direct path, in one run
 	@$(BIN)/python -m tests.bench

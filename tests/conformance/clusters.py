@@ -42,7 +42,7 @@ def prepare_super(system: LocalSystem) -> Cluster:
     )
     for template, values in templates:
         cluster.kubectl("apply", "-f", "-", stdin=_render(template, values))
-    _await_dns(cluster)
+    await_dns(cluster)
     return cluster
 
 
@@ -58,7 +58,7 @@ def prepare_tenant(system: LocalSystem) -> Cluster:
     spec = {"className": TENANT, "policy": {"podSecurity": "privileged"}}
     system.vc("create", TENANT, "-f", "-", stdin=yaml.safe_dump(spec))
     tenant = system.tenant(TENANT)
-    _await_dns(tenant)
+    await_dns(tenant)
     return tenant
 
 
@@ -78,7 +78,9 @@ def _gateway(node: Object) -> str:
     return f"{internal.rpartition('.')[0]}.1"
 
 
-def _await_dns(cluster: Cluster) -> None:
+def await_dns(cluster: Cluster) -> None:
+    """Return when names can be asked for."""
+
     def available() -> bool:
         found = cluster.get("deployment", "coredns", "kube-system") or {}
         return bool(found.get("status", {}).get("availableReplicas"))

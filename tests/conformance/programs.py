@@ -39,6 +39,15 @@ def build(folder: Path) -> None:
         )
 
 
+def agnhost(folder: Path) -> Path:
+    """The program of that name alone, where ``build`` would put it. Raises CalledProcessError."""
+    target = folder / KUBERNETES_VERSION / "agnhost"
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _go("build", "-trimpath", "-ldflags", "-s -w", "-o", str(target), AGNHOST)
+    return target
+
+
 def sources() -> Path:
     """Where Go keeps the sources of Kubernetes."""
     return Path(_go("list", "-m", "-f", "{{.Dir}}", "k8s.io/kubernetes").strip())
