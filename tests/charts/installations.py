@@ -9,6 +9,8 @@ from tests.charts.prepare import edit
 HERE = Path(__file__).parent
 PATIENCE = "300s"
 """A first start, with all that a chart's hooks do, on machines that build something else."""
+KUBECTL_PATIENCE = "240s"
+"""Less than one command may take, so that it is kubectl that says what is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +69,11 @@ class Manifests:
         folder = str(tools.sources / self.folder)
         tools.cluster.kubectl("apply", "--server-side", "-k", folder)
         where = ("--namespace", self.namespace)
-        available = ("--for=condition=Available", f"--timeout={PATIENCE}")
+        available = ("--for=condition=Available", f"--timeout={KUBECTL_PATIENCE}")
         tools.cluster.kubectl("wait", "deployment", "--all", *where, *available)
 
     def remove(self, tools: Tools) -> None:
         """Its namespace too, if it brings one."""
         folder = str(tools.sources / self.folder)
-        gone = ("--ignore-not-found", f"--timeout={PATIENCE}")
+        gone = ("--ignore-not-found", f"--timeout={KUBECTL_PATIENCE}")
         tools.cluster.kubectl("delete", "-k", folder, *gone)

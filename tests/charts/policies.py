@@ -66,12 +66,12 @@ DESCHEDULER = Entry(
     ),
     steps=(
         Apply("descheduled.yaml"),
-        Wait("deployment/old", "condition=Available"),
+        Wait("deployment/old", "condition=Available", "ageing"),
         Says(
-            ("get", "events", "-o", "jsonpath={.items[*].message}"),
+            ("get", "events", "-n", "ageing", "-o", "jsonpath={.items[*].message}"),
             "pod eviction from",
         ),
-        Wait("deployment/old", "condition=Available"),
+        Wait("deployment/old", "condition=Available", "ageing"),
     ),
     objects=("descheduled.yaml",),
 )

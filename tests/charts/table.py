@@ -8,6 +8,7 @@ from tests.charts.steps import Apply, Helm, Kubectl, Says, Wait
 
 HELM = Module("helm.sh/helm/v3", "v3.22.0", (("helm", "./cmd/helm"),))
 COMPLETE = "condition=Complete"
+SUCCEEDED = "jsonpath={.status.phase}=Succeeded"
 
 
 def manager(image: str, program: str) -> StandIn:
@@ -65,7 +66,6 @@ KUEUE = Entry(
         Apply("kueue-queues.yaml"),
         Wait("clusterqueue/cq", "condition=Active"),
         Apply("kueue-jobs.yaml"),
-        Says(("get", "workloads", "-o", "wide"), "cq"),
         Says(
             (
                 "get",
@@ -74,8 +74,12 @@ KUEUE = Entry(
             ),
             "PendingWorkloadsSummary",
         ),
-        *(Wait(f"job/job{number}", COMPLETE) for number in (1, 2, 3)),
-        *(Wait(f"pod/plain{number}", "jsonpath={.status.phase}=Succeeded") for number in (1, 2, 3)),
+        *(Wait(f"job/job{number}", COMPLETE, "turns") for number in (1, 2, 3)),
+        *(Wait(f"pod/plain{number}", SUCCEEDED, "turns") for number in (1, 2, 3)),
+        Says(
+            ("get", "events", "-n", "turns", "-o", "jsonpath={.items[*].message}"),
+            "insufficient unused quota",  # so they did take turns
+        ),
     ),
     objects=("kueue-queues.yaml", "kueue-jobs.yaml"),
 )
@@ -163,6 +167,7 @@ KUBERAY = Entry(
             "docker.io/rayproject/ray:2.9.0",
             (
                 ("here:manifests/ray.sh", "/usr/bin/ray"),
+                ("here:manifests/index.html", "/www/index.html"),
                 ("machine:bash", "/bin/bash"),
             ),
             user="",
