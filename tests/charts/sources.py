@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 from tests.charts.model import Module
@@ -53,6 +54,9 @@ def _go(*arguments: str, cwd: Path) -> str:
     command = ["go", *arguments]
     environment = os.environ | ENVIRONMENT
     done = subprocess.run(
-        command, cwd=cwd, env=environment, check=True, stdout=subprocess.PIPE, text=True
+        command, cwd=cwd, env=environment, check=False, stdout=subprocess.PIPE, text=True
     )
+    if done.returncode:
+        print(done.stdout, file=sys.stderr)  # where `go mod download -json` says why
+    done.check_returncode()
     return done.stdout
