@@ -25,7 +25,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where the chosen port is written, if given."""
     workers: int = 48
     """Reconciliations at once, in each direction."""
-    tenant_inflight: int = 8
+    tenant_inflight: int = 3
     """Reconciliations at once for one tenant, in each direction."""
     request_timeout: float = 5.0
     """Seconds for one request to an API server."""

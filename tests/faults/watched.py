@@ -15,8 +15,9 @@ from tests.e2e.local_system import TenantCluster
 from tests.faults.system import FaultSystem
 
 LOOK_SECONDS = 0.5
-MOST_WAITING = 500
-"""Requests of all tenants together: each object waits at most once, and there are fewer objects."""
+MOST_WAITING = 1000
+"""Requests of all tenants together. Each object waits at most once in a direction: the most are two tenants'
+150 pods at once, downward, upward, and an Event of each."""
 MOST_MIB = 150.0
 
 
