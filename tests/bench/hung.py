@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -39,9 +39,19 @@ class Hung:
 
 
 async def run(
-    pid: int, hanging: Target, other: Target, rate: float, seconds: float, measure: Measure
+    pid: int,
+    hanging: Target,
+    other: Target,
+    rate: float,
+    seconds: float,
+    measure: Measure,
+    calm: Callable[[], Awaitable[None]],
 ) -> Hung:
-    """Load ``other`` at a pace, then again while process ``pid`` stands still for ``seconds``."""
+    """Load ``other`` at a pace, then again while process ``pid`` stands still for ``seconds`` at least.
+
+    ``calm`` returns when the pods of ``hanging`` do not occupy the super cluster any more: it is the
+    hanging that is measured, not they.
+    """
     number = max(1, round(rate * seconds * 2 / 3))
     create = partial(load.paced, rate=rate)
     async with watching.following([hanging.watch, other.watch]):
@@ -52,9 +62,10 @@ async def run(
         with stopped(pid):
             start = perf_counter()
             count = sum(pod.moments.running is None for pod in waiting)
+            await calm()
             pods = load.spread([other], "hung", number)
             neighbour = await measured("neighbour, one tenant hung", pods, create, measure)
-            await asyncio.sleep(start + seconds - perf_counter())
+            await asyncio.sleep(max(0.0, start + seconds - perf_counter()))
         start = perf_counter()
         lost = await watching.missing(
             [pod.seen for pod in waiting], lambda seen: seen.running is not None, RECOVERY_SECONDS

@@ -163,6 +163,7 @@ class Bench:
             options.paced_rate,
             options.hung_seconds,
             self._system.usages,
+            self._system.calm,
         )
         self._tell(found.baseline)
         self._tell(found.neighbour)
