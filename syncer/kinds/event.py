@@ -16,7 +16,7 @@ HOSTS_NOT_WRITTEN = (
     f"the cluster that runs the pod cannot prepare its {hosts_file.PATH}; the pod waits for that, "
     "and its provider has to see to it"
 )
-TOKEN_MISSING = re.compile(rf'secret "{TOKEN_SECRET}[0-9a-f]+" not found')
+TOKEN_MISSING = re.compile(rf'secret "{TOKEN_SECRET}[0-9a-f]{{16}}" not found')
 TOKEN_LATE = "the token of the pod's service account is not there yet"
 TOKEN_LOOKS = 3
 """A token is issued when the pod has its node, and a kubelet may be quicker. It looks again after 0.5 s, 1 s
@@ -28,7 +28,7 @@ VERBATIM = ("apiVersion", "fieldPath", "kind", "name")
 def concerns_tenants(super_event: Object) -> bool:
     """Not what is usual of ours: an init container that is made, pulled, started; a token that comes."""
     if TOKEN_MISSING.search(super_event.get("message") or ""):
-        return (super_event.get("count") or 1) >= TOKEN_LOOKS
+        return _times(super_event) >= TOKEN_LOOKS
     ours = super_event["involvedObject"].get("fieldPath") == hosts_file.FIELD_PATH
     return not ours or super_event.get("type") == "Warning"
 
@@ -74,6 +74,12 @@ def to_tenant(
         | {"name": super_event["metadata"]["name"], "namespace": tenant_namespace},
         **event,
     }
+
+
+def _times(event: Object) -> int:
+    """How often it has been seen: newer recorders count in a series, and leave ``count`` alone."""
+    series = event.get("series") or {}
+    return max(event.get("count") or 1, series.get("count") or 1)
 
 
 def _say_in_tenants_words(event: Object) -> None:

@@ -1,7 +1,6 @@
 """``python -m tests.charts``, called by ``make charts``: docs/charts.md."""
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
@@ -13,10 +12,10 @@ from tests.charts.model import Entry
 from tests.charts.table import ENTRIES, HELM
 from tests.conformance import clusters, programs
 from tests.conformance import images as upstream
+from tests.conformance.options import parser_of
 from tests.e2e.local_system import Cluster, LocalSystem
 from vcluster.local.real_nodes import requirements
 
-ROOT = Path(__file__).parents[2]
 NAMES = tuple(entry.name for entry in ENTRIES)
 TENANT = "charts"
 
@@ -78,19 +77,9 @@ def _tenant(system: LocalSystem) -> Cluster:
 
 
 def _options() -> argparse.Namespace:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "virtualcluster"
-    parser = argparse.ArgumentParser(prog="python -m tests.charts", description=__doc__)
-    add = parser.add_argument
-    add("--only", action="append", choices=NAMES, metavar="NAME", help=f"of {', '.join(NAMES)}")
-    add("--output", type=Path, default=ROOT / "build" / "charts", help="where reports go")
-    add("--programs", type=Path, default=cache, help="where built programs are kept")
-    add(
-        "--state-dir",
-        type=Path,
-        default=Path(tempfile.gettempdir()) / "virtualcluster-charts",
-        help="of the local system",
-    )
-    add("--keep", action="store_true", help="leave the system up, for the next run")
+    parser = parser_of("charts", __doc__)
+    only = f"of {', '.join(NAMES)}"
+    parser.add_argument("--only", action="append", choices=NAMES, metavar="NAME", help=only)
     return parser.parse_args()
 
 

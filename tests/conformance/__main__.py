@@ -1,18 +1,15 @@
 """``python -m tests.conformance``, called by ``make conformance``: docs/conformance.md."""
 
 import argparse
-import os
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
 
 from tests.conformance import clusters, images, programs, report, suite
+from tests.conformance.options import parser_of
 from tests.e2e.local_system import LocalSystem
 from vcluster.api import KUBERNETES_VERSION
 from vcluster.local.real_nodes import requirements
 
-ROOT = Path(__file__).parents[2]
 SIDES = ("super", "tenant")
 
 
@@ -53,25 +50,13 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "virtualcluster"
-    parser = argparse.ArgumentParser(prog="python -m tests.conformance", description=__doc__)
+    parser = parser_of("conformance", __doc__, programs="conformance")
     add = parser.add_argument
     add("--side", choices=(*SIDES, "both"), default="both", help="which cluster (default: both)")
     add("--focus", default=r"\[Conformance\]", help="a regular expression of the tests' names")
     add("--skip", default=r"\[Serial\]|\[Disruptive\]|\[Slow\]", help="the same; these are not run")
     add("--processes", type=int, default=4, help="tests at once (default: 4)")
     add("--timeout", default="2h", help="of each side's run (default: 2h)")
-    add("--output", type=Path, default=ROOT / "build" / "conformance", help="where reports go")
-    add(
-        "--programs", type=Path, default=cache / "conformance", help="where built programs are kept"
-    )
-    add(
-        "--state-dir",
-        type=Path,
-        default=Path(tempfile.gettempdir()) / "virtualcluster-conformance",
-        help="of the local system",
-    )
-    add("--keep", action="store_true", help="leave the system up, for the next run")
     return parser.parse_args()
 
 

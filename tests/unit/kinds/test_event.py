@@ -175,9 +175,20 @@ def test_messages_do_not_name_its_volume() -> None:
     assert shown(source)["message"] == "unmounted volumes=[data], unattached volumes=[data]"
 
 
-@pytest.mark.parametrize(("count", "concerns"), [(1, False), (2, False), (3, True)])
-def test_a_token_that_a_kubelet_is_too_quick_for_is_not_told(count: int, concerns: bool) -> None:
-    source = an_event(NO_TOKEN, type="Warning", reason="FailedMount", count=count)
+@pytest.mark.parametrize(
+    ("counted", "concerns"),
+    [
+        ({"count": 1}, False),
+        ({"count": 2}, False),
+        ({"count": 3}, True),
+        ({"count": 0, "series": {"count": 2}}, False),
+        ({"count": 0, "series": {"count": 3}}, True),
+    ],
+)
+def test_a_token_that_a_kubelet_is_too_quick_for_is_not_told(
+    counted: Object, concerns: bool
+) -> None:
+    source = an_event(NO_TOKEN, type="Warning", reason="FailedMount", **counted)
     assert event.concerns_tenants(source) is concerns
     source["message"] = NO_TOKEN.replace("virtualcluster-token-", "mine-")
     assert event.concerns_tenants(source)
