@@ -16,7 +16,7 @@ from syncer import metrics, patrol
 from syncer.admission.ledger import Item
 from syncer.membership.fence import Fence, FencedTransport
 from syncer.reconcilers import tokens
-from syncer.reconcilers.stock import take_stock
+from syncer.reconcilers.stock import take_stock, take_stock_of_own
 from syncer.runtime.breaker import CircuitBreaker
 from syncer.runtime.clock import WallClock
 from syncer.runtime.informer import Informer
@@ -122,6 +122,7 @@ class Session:
 
     async def _in_step(self, tasks: asyncio.TaskGroup) -> None:
         await self._retried(take_stock)
+        await self._retried(take_stock_of_own)
         await self._retried(patrol.pods)
         await self._retried(patrol.events)
         for plural, kind in self._super.upward.items():

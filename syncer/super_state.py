@@ -151,6 +151,10 @@ class SuperState:
             if self.may_see(state, plural, name) or state.shows(plural, name)
         }
 
+    def node(self, name: str) -> Entry | None:
+        """The super cluster's node of that name."""
+        return self.published[NODES.plural].get(ObjectKey("", name))
+
     def take_in_pod(self, raw: bytes) -> SuperPod | None:
         """Take in a super pod that was read because the watch has not told of it; None if it is gone.
 

@@ -62,7 +62,7 @@ class TenantState:
         self.renewals: dict[ObjectKey, float] = {}
         """When the tokens in a super Secret are due for renewal, in epoch seconds."""
         self.nodes_in_use: dict[str, set[ObjectKey]] = {}
-        self.own_nodes = OwnNodes(tenant, self.copies[NODES.plural].values)
+        self.own_nodes = OwnNodes(tenant, self.copies[NODES.plural].values, super_state.node)
         self.choosy: set[ObjectKey] = set()
         """Pods that are not bound yet, and whose place depends on what the tenant says of its nodes."""
         self.unclassed: set[ObjectKey] = set()
@@ -150,6 +150,7 @@ class TenantState:
         self.rejected.pop(key, None)
         self.anew.settled(key)
         self.own_nodes.leaving.pop(key, None)
+        self.leave_room(key)
         self.super.admission.withdraw(self.request(PODS.plural, key))
 
     def token_found(self, key: ObjectKey, secret: Entry) -> None:
@@ -207,15 +208,25 @@ class TenantState:
     def heed_nodes(self) -> None:
         """Ask for a look at the pods that news of nodes concern: some wait, some may have to leave."""
         news = self.own_nodes.news()
-        if news.taints:
+        if news.all_waiting:
             self.choosy.update(key for key, pod in self.pods.items() if not pod.node)
-        if news.taints or news.labels:
+        if news.all_waiting or news.labels:
             for key in self.choosy:
                 self.super.down.add(self.request(PODS.plural, key))
         if news.evicting:
             for key, pod in self.pods.items():
                 if pod.node in news.evicting:
                     self.super.up.add(self.request(PODS.plural, key))
+
+    def leave_room(self, key: ObjectKey) -> None:
+        """The pod needs its room no longer, of resources that the tenant itself gave to its nodes."""
+        if self.own_nodes.room.release(key):
+            self.ask_for_room()
+
+    def ask_for_room(self) -> None:
+        """Ask for a look at the pods that have found no room: there may be some now."""
+        for key in self.own_nodes.room.waiting():
+            self.super.down.add(self.request(PODS.plural, key))
 
     def _pod_changed(
         self,
@@ -227,6 +238,7 @@ class TenantState:
     ) -> None:
         request = self.request(PODS.plural, key)
         down = self.super.down
+        self._heed_end(key, before, after)
         if after is None:
             self.newest.pop(key, None)
             if before:
@@ -254,10 +266,18 @@ class TenantState:
         self.newest[key] = raw
         down.add(request)
 
+    def _heed_end(self, key: ObjectKey, before: TenantPod | None, after: TenantPod | None) -> None:
+        if self.own_nodes.room:
+            other = before is not None and after is not None and before.uid != after.uid
+            if after is None or after.finished or other:
+                self.leave_room(key)
+
     def _placed(self, key: ObjectKey, before: TenantPod | None, after: TenantPod) -> None:
         node, mirror_key = after.node, self.mirror_key(PODS.plural, key)
         self.use_node(node, key)
         self.choosy.discard(key)
+        if self.own_nodes.room.placed(key, after.uid, node):
+            self.ask_for_room()
         mirror = self.super.pods.get(mirror_key)
         waited = before and before.uid == after.uid and not (before.node or before.synced)
         if mirror is not None and mirror.node != node:  # somebody else than us has bound it

@@ -357,7 +357,9 @@ KEYS_ANNOTATIONS = {
     "labels": f"{api.PREFIX}label-keys",
     "annotations": f"{api.PREFIX}annotation-keys",
     "taints": f"{api.PREFIX}taint-keys",
+    "resources": f"{api.PREFIX}resource-keys",
 }
 """Which label and annotation keys of a mirror came from its source: white-space separated.
 
-On virtual nodes also which taints, as ``key:effect`` (``node_taints.given_by``)."""
+On virtual nodes also which taints, as ``key:effect`` (``node_taints.given_by``), and which extended
+resources (``node_resources.given_resources``)."""

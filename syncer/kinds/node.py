@@ -17,6 +17,7 @@ from syncer.kinds.mirror import (
     metadata_patch,
     tenant_metadata,
 )
+from syncer.kinds.node_resources import given_resources, with_own_resources
 from syncer.kinds.node_taints import given_by, with_own
 from vcluster import api
 from vcluster.api import Tenant
@@ -35,10 +36,10 @@ def to_tenant(node: Object, tenant: Tenant, *, agent_port: int) -> Object | None
 
 
 def patch(live: Object, wanted: Object) -> list[Write]:
-    """The writes to the virtual node; labels, annotations and taints that the tenant gave it stay."""
+    """The writes to the virtual node; labels, annotations, taints and resources of the tenant's own stay."""
     if not is_marked(live):
         return []
-    wanted = with_own(wanted, live)
+    wanted = with_own_resources(with_own(wanted, live), live)
     live_spec, wanted_spec = live.get("spec") or {}, wanted.get("spec") or {}
     for field in ONCE_SET:
         if live_spec.get(field) and live_spec[field] != wanted_spec.get(field):
@@ -70,6 +71,7 @@ def _shown(node: Object, agent_port: int) -> Object:
     bare = node["metadata"] | {"annotations": {}}
     metadata = tenant_metadata(node | {"metadata": bare})
     metadata["annotations"][KEYS_ANNOTATIONS["taints"]] = given_by(node)
+    metadata["annotations"][KEYS_ANNOTATIONS["resources"]] = given_resources(node)
     shown: Object = {
         "apiVersion": NODES.api_version,
         "kind": NODES.kind,

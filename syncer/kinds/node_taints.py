@@ -45,11 +45,16 @@ class _NodeSpec(msgspec.Struct, frozen=True, gc=False):
     unschedulable: bool | None = None
 
 
+class _NodeStatus(msgspec.Struct, frozen=True, gc=False):
+    capacity: dict[str, str] | None = None
+
+
 class NodeView(msgspec.Struct, gc=False):
     """The part of a virtual node by which a tenant says something to its pods."""
 
     metadata: Metadata = msgspec.field(default_factory=Metadata)
     spec: _NodeSpec = _NodeSpec()
+    status: _NodeStatus = _NodeStatus()
 
 
 decode_node = msgspec.json.Decoder(NodeView).decode

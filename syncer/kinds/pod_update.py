@@ -1,14 +1,15 @@
 """What can be changed on a super pod that exists, as small patches."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from kube.objects import Object
 from syncer.kinds.mirror import metadata_patch
+from syncer.kinds.node_resources import may_be_own
 from syncer.kinds.offers import Offers
 from syncer.kinds.pod import to_super
 from syncer.kinds.pod_containers import container
-from syncer.kinds.virtual_nodes import NOTHING_SAID, VirtualNodes, by_name
 from vcluster import api
 from vcluster.api import Tenant
 
@@ -22,20 +23,25 @@ class PodPatch:
 
 
 def patches(
-    live: Object, pod: Object, tenant: Tenant, offers: Offers, nodes: VirtualNodes = NOTHING_SAID
+    live: Object,
+    pod: Object,
+    tenant: Tenant,
+    offers: Offers,
+    named: Callable[[Object], Object] | None = None,
 ) -> list[PodPatch]:
     """The patches that bring the live super pod to what the tenant's pod says.
 
     Labels, annotations, containers, tolerations and gates that others added to it stay. The digest
     is in none of them: whoever has sent them all writes it, so that a kill on the way, or a part that
-    is refused, leaves the difference visible. ``nodes``: what the tenant says of them, while
-    the pod is not bound.
+    is refused, leaves the difference visible. ``named``: has the super pod name nodes because of what
+    the tenant says of its own, while the pod is not bound.
     """
     # Under which runtime it runs, and for which node, was decided when it was made, and never changes.
     made_for = (live["metadata"].get("annotations") or {}).get(api.NODE_NAME_ANNOTATION)
     decided = {"runtimeClassName"} if made_for else {"runtimeClassName", "nodeName"}
     spec = {name: value for name, value in pod["spec"].items() if name not in decided}
-    wanted = by_name(to_super(pod | {"spec": spec}, tenant, offers), pod, nodes)
+    wanted = to_super(pod | {"spec": spec}, tenant, offers)
+    wanted = named(wanted) if named is not None else wanted
     found: list[PodPatch] = []
     if added := _ephemeral(live, pod, tenant):
         found.append(PodPatch("ephemeralcontainers", {"spec": {"ephemeralContainers": added}}))
@@ -138,11 +144,15 @@ def _resize(have: Object, want: Object) -> Object:
 
 
 def _changed(live: Object, wanted: Object) -> Object:
-    """Values set by the tenant that differ; values that only the super cluster has set stay."""
+    """Values set by the tenant that differ; values that only the super cluster has set stay.
+
+    Extended resources never change; those that only the tenant knows of are not there at all.
+    """
     patch: dict[str, Any] = {}
     for field in ("requests", "limits"):
         have = live.get(field) or {}
         want = wanted.get(field) or {}
-        if change := {key: value for key, value in want.items() if have.get(key) != value}:
+        change = {key: value for key, value in want.items() if have.get(key) != value}
+        if change := {key: value for key, value in change.items() if not may_be_own(key)}:
             patch[field] = change
     return patch

@@ -1,12 +1,13 @@
 """What a tenant says of its virtual nodes, in what its pods ask of nodes.
 
-The super cluster's scheduler knows neither the labels nor the taints that a tenant has put there. So
-what a pod requires of such a label becomes a requirement of the nodes that have it at this moment, by
-name; and it stays away, by name, from the nodes with a taint that it does not tolerate. A tenant may forge
-all of it: the names of nodes to be avoided only ever narrow where its pods run.
+The super cluster's scheduler knows neither the labels nor the taints nor the resources that a tenant has
+put there. So what a pod requires of such a label becomes a requirement of the nodes that have it at this
+moment, by name; it stays away, by name, from the nodes with a taint that it does not tolerate; and it names
+the nodes that have enough of such a resource. A tenant may forge all of it: labels stand for nodes that it
+sees anyway, and the rest only ever narrows where its pods run.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kube.objects import Object
@@ -15,17 +16,19 @@ from syncer.kinds.node_labels import (
     HOSTNAME,
     NONE_OWN,
     NodeLabels,
-    asks_of_nodes,
     in_each_term,
     named_labels,
     own_labels,
 )
+from syncer.kinds.node_resources import without_resources
 from syncer.kinds.node_taints import KEEP_AWAY, NodeView, Taint, own_taints, tolerated
 from vcluster import api
 
 DISLIKE = 100
 """The weight of the wish to stay away from a node, the highest: the scheduler, too, makes more of
 PreferNoSchedule than of affinity."""
+NOWHERE = "no-node-has-enough"
+"""A hostname that no node has, as a value of the label can be: there is no room anywhere."""
 PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 
 
@@ -64,9 +67,6 @@ class VirtualNodes:
         )
 
 
-NOTHING_SAID = VirtualNodes()
-
-
 def tainted_node(node: NodeView) -> TaintedNode | None:
     """None if the tenant has put no taint on it."""
     if not (taints := own_taints(node)):
@@ -74,11 +74,6 @@ def tainted_node(node: NodeView) -> TaintedNode | None:
     labels = node.metadata.labels
     hostname = "" if HOSTNAME in own_labels(node.metadata) else labels.get(HOSTNAME, "")
     return TaintedNode(hostname, taints)
-
-
-def depends(spec: Object, nodes: VirtualNodes) -> bool:
-    """What the tenant says of its nodes may concern a pod that has no node yet."""
-    return bool(nodes.tainted) or asks_of_nodes(spec)
 
 
 def by_name(wanted: Object, pod: Object, nodes: VirtualNodes) -> Object:
@@ -92,7 +87,24 @@ def by_name(wanted: Object, pod: Object, nodes: VirtualNodes) -> Object:
         spec = _away(spec, nodes)
     if spec == wanted["spec"]:
         return wanted
-    mark = digest([spec.get("nodeSelector"), spec["affinity"]["nodeAffinity"]])
+    return _marked(wanted, spec, [])
+
+
+def in_room(wanted: Object, amounts: Mapping[str, int], hostnames: Sequence[str] | None) -> Object:
+    """The super pod of one that asks for resources of the tenant's own, which no real node has.
+
+    It may go to the nodes with enough of them; None: wherever it may go anyway.
+    """
+    spec = without_resources(wanted["spec"], amounts)
+    if hostnames is not None:
+        named = {"key": HOSTNAME, "operator": "In", "values": list(hostnames) or [NOWHERE]}
+        spec = in_each_term(spec, [named])
+    return _marked(wanted, spec, sorted(amounts.items()))
+
+
+def _marked(wanted: Object, spec: Object, amounts: list[tuple[str, int]]) -> Object:
+    affinity = (spec.get("affinity") or {}).get("nodeAffinity")
+    mark = digest([spec.get("nodeSelector"), affinity, *amounts])
     metadata = wanted["metadata"]
     annotations = metadata["annotations"] | {api.VIRTUAL_NODES_ANNOTATION: mark}
     return wanted | {"metadata": metadata | {"annotations": annotations}, "spec": spec}

@@ -1,5 +1,7 @@
 """Changes of a tenant's pod, downward: the few fields that Kubernetes lets change."""
 
+from functools import partial
+
 from kube.client import Patch
 from kube.errors import Forbidden, Invalid
 from kube.objects import Object, ObjectKey, decode_object, encode
@@ -9,7 +11,6 @@ from syncer.kinds.mirror import Refused
 from syncer.kinds.pod import pod_marks
 from syncer.kinds.pod_policy import refuse_changes
 from syncer.kinds.pod_update import patches
-from syncer.kinds.virtual_nodes import NOTHING_SAID
 from syncer.reconcilers.messages import tell
 from syncer.reconcilers.pod_admission import PodAdmission
 from syncer.super_state import SuperState
@@ -37,8 +38,8 @@ class PodChanges:
         live = decode_object(await self._super.client.get(PODS, mirror_key))
         marks = {api.DIGEST_ANNOTATION: digest, **pod_marks(pod)}
         refused: Forbidden | Invalid | Refused | None = None
-        nodes = NOTHING_SAID if source.node else state.own_nodes.of(pod["spec"])
-        for patch in patches(live, pod, state.tenant, self._super.offers, nodes):
+        named = None if source.node else partial(state.own_nodes.named, key, pod)
+        for patch in patches(live, pod, state.tenant, self._super.offers, named):
             body = patch.body
             resizes = patch.subresource == "resize"
             if resizes and await self._admission.refuse_growth(state, key, mirror_key, live, pod):

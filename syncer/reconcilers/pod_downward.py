@@ -15,7 +15,6 @@ from syncer.kinds.pod_hosts import with_own_hosts
 from syncer.kinds.pod_policy import admitted
 from syncer.kinds.pod_volumes import references
 from syncer.kinds.runtime_class import FIELD as RUNTIME_CLASS
-from syncer.kinds.virtual_nodes import by_name, depends
 from syncer.reconcilers import tokens
 from syncer.reconcilers.downward import Waiting, require_namespace
 from syncer.reconcilers.messages import no_longer_refused, refuse, tell
@@ -103,16 +102,18 @@ class PodDownward:
         state.usage.record(key, references(pod))
         wanted = with_own_hosts(wanted, key.namespace, self._hosts_image)
         await self._send(state, key, mirror_key, source, pod, wanted, candidate)
+        if short := state.own_nodes.lacks(key):
+            # The scheduler only knows of nodes that the pod names, and says that none of them is there.
+            await tell(state, PODS, key, source.uid, "InsufficientResource", short)
 
     def _translated(self, state: TenantState, key: ObjectKey, pod: Object) -> Object:
         """The super pod that is wanted while the pod is not bound. Raises Refused."""
         handler = state.runtime_handler(class_of(pod))
         wanted = to_super(pod, state.tenant, self._super.offers, handler)
-        nodes = state.own_nodes.of(pod["spec"])
-        if not depends(pod["spec"], nodes):
+        if not state.own_nodes.concern(pod):
             return wanted
         state.choosy.add(key)
-        return by_name(wanted, pod, nodes)
+        return state.own_nodes.named(key, pod, wanted)
 
     async def _forget_predecessor(self, state: TenantState, key: ObjectKey, uid: str) -> None:
         """Tokens of a pod that had the same name: nothing else comes by when it is replaced."""
@@ -254,10 +255,9 @@ class PodDownward:
 
         Only while it is just as we know it: that it is bound meanwhile raises Conflict.
         """
-        nodes = state.own_nodes.of(pod["spec"])
         if mirror.deleting or waits_for_claims(pod, state.tenant):
             return False
-        if not (mirror.named or depends(pod["spec"], nodes)):
+        if not (mirror.named or state.own_nodes.concern(pod)):
             return False
         marks = self._translated(state, key, pod)["metadata"]["annotations"]
         if marks.get(api.VIRTUAL_NODES_ANNOTATION, "") == mirror.named:

@@ -70,6 +70,7 @@ class PodUpward:
         mirror, view = found
         if await self._named_node.rejects(state, key, source, mirror, view):
             return
+        self._heed_scheduler(state, key, mirror, view)
         if mirror.node and not source.node and not source.deleting:
             await self._bind(state, key, source, mirror.node)
         if mirror.node and is_elsewhere(source, mirror):
@@ -89,6 +90,18 @@ class PodUpward:
         if mirror.deleting and not source.deleting:
             # Evicted, preempted or drained in the super cluster: as on any node, the pod terminates.
             await self._delete(state, key, source, mirror.grace)
+
+    def _heed_scheduler(
+        self, state: TenantState, key: ObjectKey, mirror: SuperPod, view: SuperPodView
+    ) -> None:
+        """The nodes with enough of the tenant's own resources, of which the pod was told, do not suit it."""
+        unplaced = state.own_nodes.room and not mirror.node
+        if (
+            unplaced
+            and pod_status.unschedulable(view.status)
+            and state.own_nodes.room.is_stuck(key)
+        ):
+            self._super.down.add(state.request(PODS.plural, key))
 
     async def _view(
         self, mirror_key: ObjectKey, mirror: SuperPod

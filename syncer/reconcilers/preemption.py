@@ -13,8 +13,8 @@ from kube.client import Patch
 from kube.errors import Conflict, Invalid, NotFound
 from kube.objects import Object, ObjectKey, decode_object, encode
 from kube.quantities import NANOS
-from kube.resources import NODES, POD_DISRUPTION_BUDGETS, PODS
-from syncer.admission.nodes import NodeRoom, Wanted, node_room, placement, selects, suits
+from kube.resources import POD_DISRUPTION_BUDGETS, PODS
+from syncer.admission.nodes import NodeRoom, Wanted, placement, selects, suits
 from syncer.admission.pod_usage import requested
 from syncer.admission.precedence import Nomination
 from syncer.admission.victims import Occupant, Plan, best, only_needs_room, plan
@@ -79,8 +79,11 @@ class Preemption:
         of_source = (metadata.get("annotations") or {}).get(api.UID_ANNOTATION) == source.uid
         if not of_source or not _finds_no_place(pod) or not only_needs_room(spec):
             return False
-        amounts = requested(pod, spec.get("overhead")) | {"pods": NANOS}
-        wanted = Wanted(amounts, placement(spec))
+        amounts, where = requested(pod, spec.get("overhead")) | {"pods": NANOS}, placement(spec)
+        if (own := state.own_nodes.room.get(key)) is not None:
+            # Of the tenant's own resources the super pod says nothing but the nodes that have some left.
+            amounts, where = {**amounts, **own.amounts}, own.where
+        wanted = Wanted(amounts, where)
         nominated = pod["status"].get("nominatedNodeName", "")
         place = _Place(key, mirror_key, metadata["uid"], source, wanted, nominated)
         found = best([made async for made in self._plans(state, place)])
@@ -97,6 +100,7 @@ class Preemption:
                 for key, nomination in self._promised(state)
                 if nomination.node == node.name and key != place.key
             ]
+            promised += state.own_nodes.room.coming(node.name, but=place.key)
             if (made := plan(place.wanted, node, occupants, promised)) is not None:
                 yield made
 
@@ -109,10 +113,10 @@ class Preemption:
             if pod.node and not pod.finished and pod.priority < place.source.priority:
                 lowest[pod.node] = min(pod.priority, lowest.get(pod.node, pod.priority))
         for name in sorted(lowest, key=lambda name: (lowest[name], name)):
-            entry = self._super.published[NODES.plural].get(ObjectKey("", name))
-            room = node_room(decode_object(entry.raw)) if entry else None
+            room = state.own_nodes.real(name)
             if room is not None and suits(room, place.wanted.placement):
-                yield room
+                own = state.own_nodes.room.capacity(name)
+                yield room._replace(allocatable={**own, **room.allocatable})
 
     async def _occupants(
         self, state: TenantState, place: _Place, node: str, guards: list[tuple[str, Object]]
@@ -135,6 +139,8 @@ class Preemption:
         if source is None or mirror is None or source.uid != mirror.source_uid:
             return Occupant(key, metadata["uid"], amounts)
         labels = metadata.get("labels") or {}
+        if (held := state.own_nodes.room.get(mirror.source)) is not None:
+            amounts = {**amounts, **held.amounts}
         return Occupant(
             key=key,
             uid=metadata["uid"],
@@ -180,6 +186,7 @@ class Preemption:
         except (NotFound, Conflict, Invalid):
             return  # gone, or another one of the same name
         state.precedence.nominate(place.key, Nomination(found.node, place.wanted.amounts))
+        state.own_nodes.room.keep(place.key, found.node)
         # All of them before anybody is told: a tenant that does not answer must not leave half of it done.
         evicted = [victim for victim in found.victims if await self._evict(victim)]
         for victim in evicted:

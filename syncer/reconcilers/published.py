@@ -53,8 +53,8 @@ class PublishedReconciler:
         if entry is None:
             return None
         used_only = kind.resource is NODES and state.tenant.nodes_mode == "used"
-        # One that the tenant keeps pods away from would come back without its cordon.
-        if used_only and not (name in state.nodes_in_use or state.own_nodes.tainted(name)):
+        # One that the tenant has said something of would come back without it, a cordon for example.
+        if used_only and not (name in state.nodes_in_use or state.own_nodes.speak_of(name)):
             return None
         try:
             source = decode_object(entry.raw or await self._super.client.get(kind.resource, key))

@@ -1,8 +1,9 @@
-"""What a tenant's super namespaces hold, counted when its session begins."""
+"""What a tenant's pods hold, of its quota and of its own resources, counted when its session begins."""
 
 import msgspec
 import structlog
 
+from kube.objects import ObjectKey, decode_object
 from kube.resources import PODS
 from syncer.admission.ledger import Item
 from syncer.counted import count
@@ -34,6 +35,23 @@ async def take_stock(state: TenantState) -> None:
             ledger.observe(item, None)
     super_state.admission.known(state.tenant.key)
     log.info("quota known", tenant=state.tenant.key, items=len(ledger.charged()))
+
+
+async def take_stock_of_own(state: TenantState) -> None:
+    """Count what the tenant's pods hold of the resources that it gave to its nodes itself.
+
+    Nothing is read where there are none. Raises ApiError, Unreachable.
+    """
+    if not state.own_nodes.room.nodes():
+        return
+    async for page in state.client.pages(PODS):
+        for item in page.items or ():
+            pod = decode_object(bytes(item))
+            metadata = pod["metadata"]
+            key = ObjectKey(metadata["namespace"], metadata["name"])
+            known = state.pods.get(key)
+            if known is not None and known.uid == metadata["uid"] and not known.finished:
+                state.own_nodes.found(key, pod, known.node)
 
 
 async def _pods(state: TenantState) -> None:

@@ -114,12 +114,16 @@ def tried(tenant: TenantCluster, *command: str, stdin: str = "") -> str:
 def test_what_a_tenant_writes_to_nodes_in_vain_draws_a_warning(strict: TenantCluster) -> None:
     said = partial(tried, strict)
     [node, *_] = [item["metadata"]["name"] for item in strict.items("nodes")]
-    capacity = json.dumps({"status": {"capacity": {"example.com/gpu": "4"}}})
+    theirs, mine = (
+        json.dumps({"status": {"capacity": amounts, "allocatable": amounts}})
+        for amounts in ({"cpu": "1000"}, {"example.com/gpu": "4"})
+    )
     made = yaml.safe_dump({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "made"}})
     creation = ("create", "-f", "-")
     wait_for("the policy for nodes holds", lambda: "Warning" in said(*creation, stdin=made))
-    status = ("patch", "node", node, "--subresource=status", "--type=merge", "-p", capacity)
-    assert "status: nodes are the provider's" in said(*status)
+    status = ("patch", "node", node, "--subresource=status", "--type=merge", "-p")
+    assert "status: what the provider's node has is undone" in said(*status, theirs)
+    assert "Warning" not in said(*status, mine)
     assert "no pod runs on one that is made here" in said(*creation, stdin=made)
     assert "Warning" not in said("label", "node", node, "disk=ssd")
     assert "Warning" not in said("cordon", node)

@@ -1,5 +1,7 @@
-"""``kubectl cordon``, ``drain`` and ``taint`` in a tenant: they count for its own pods, and no others."""
+"""``kubectl cordon``, ``drain``, ``taint``, and resources given to nodes, in a tenant: they count for its own
+pods, and no others."""
 
+import json
 from collections.abc import Iterator
 from functools import partial
 
@@ -9,6 +11,7 @@ from tests.e2e.local_system import LocalSystem, Object, TenantCluster, wait_for
 from tests.e2e.objects import deployment, pod
 
 NODE, OTHER = "cpu-0", "cpu-1"
+MINE = "example.com/licence"
 ON_NODE = {"nodeSelector": {"kubernetes.io/hostname": NODE}}
 
 
@@ -20,6 +23,23 @@ def _left_as_found(local: LocalSystem, team_a: TenantCluster) -> Iterator[None]:
         cluster.kubectl("taint", "node", NODE, "example.com/mine-", check=False)
         cluster.kubectl("taint", "node", NODE, "example.com/theirs-", check=False)
         cluster.kubectl("uncordon", NODE)
+    team_a.kubectl("delete", "priorityclass", "high", "--ignore-not-found")
+    give(team_a, None)
+
+
+def give(tenant: TenantCluster, amount: int | None) -> str:
+    """Say that the node has so much of a resource; None: nothing of it."""
+    amounts = {MINE: None if amount is None else str(amount)}
+    patch = json.dumps({"status": {"capacity": amounts}})
+    return tenant.kubectl(
+        "patch", "node", NODE, "--subresource=status", "--type=merge", "-p", patch
+    )
+
+
+def wanting(name: str, amount: int, **more: object) -> Object:
+    """A pod that asks for the resource."""
+    resources = {"limits": {MINE: str(amount)}}
+    return pod(name, containers=[{"name": "main", "image": "demo", "resources": resources}], **more)
 
 
 def spec(cluster: LocalSystem | TenantCluster) -> Object:
@@ -158,3 +178,27 @@ def test_what_the_provider_says_of_a_node_cannot_be_taken_away(
         lambda: taint_keys(team_a) == [mine] and not spec(team_a).get("unschedulable"),
     )
     assert not taint_keys(local)
+
+
+def test_a_resource_that_the_tenant_gives_to_a_node_is_shared_by_its_pods(
+    local: LocalSystem, team_a: TenantCluster, team_b: TenantCluster
+) -> None:
+    assert "Warning" not in give(team_a, 3)
+    team_a.apply(wanting("first", 2))
+    is_ready(team_a, "first")
+    team_a.apply(wanting("second", 2))
+    wait_for("it is told why it waits", lambda: told(team_a, "second", "InsufficientResource"))
+    high = {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "value": 1000}
+    team_a.apply(high | {"metadata": {"name": "high"}})
+    team_a.apply(wanting("urgent", 2, priorityClassName="high"))
+    is_ready(team_a, "urgent")
+    assert not uid(team_a, "first"), "it gave way"
+    give(team_a, 4)
+    is_ready(team_a, "second")
+    for name in ("urgent", "second"):
+        assert (team_a.get("pod", name) or {})["spec"]["nodeName"] == NODE
+    team_b.apply(wanting("neighbour", 1))
+    wait_for("nobody else has any", lambda: told(team_b, "neighbour", "FailedScheduling"))
+    assert MINE not in str((local.super.get("node", NODE, "") or {})["status"])
+    assert MINE not in str((team_b.get("node", NODE, "") or {})["status"])
+    team_b.kubectl("delete", "pod", "neighbour", "--wait=false")

@@ -181,3 +181,32 @@ def test_taints_and_cordons_with_a_forged_record_concern_nobody_else(
         mallory.kubectl("patch", "node", node, *patched({"spec": {"taints": None}}))
         mallory.kubectl("uncordon", node)
     mallory.kubectl("delete", "pod", "confined", "--wait=false")
+
+
+def test_a_device_of_the_providers_claimed_as_ones_own_is_still_asked_for(
+    local: LocalSystem, alice: TenantCluster, mallory: TenantCluster
+) -> None:
+    """Else it could be had without being counted, and by pods whose quota has none."""
+    record = {"metadata": {"annotations": {"virtualcluster.dev/resource-keys": "x"}}}
+    amounts = {"nvidia.com/gpu": "90", "example.com/mine": "90"}
+    mallory.kubectl("patch", "node", "gpu-0", *patched(record))
+    claimed = patched({"status": {"capacity": amounts}})
+    mallory.kubectl("patch", "node", "gpu-0", "--subresource=status", *claimed)
+    resources = {"limits": {"nvidia.com/gpu": "80", "example.com/mine": "80"}}
+    container = {"name": "main", "image": "demo", "resources": resources}
+    mallory.apply(pod("greedy", containers=[container]))
+    wait_for("its pod fits nowhere", partial(fits_nowhere, mallory, "greedy"))
+    below = local.super.get("pod", "greedy", mallory.super_namespace()) or {}
+    assert below["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "80"
+
+    def put_back() -> bool:
+        found = (mallory.get("node", "gpu-0", "") or {})["status"]["capacity"]
+        return bool(found["nvidia.com/gpu"] == "4" and found["example.com/mine"] == "90")
+
+    wait_for("the node shows what it has", put_back)
+    for cluster in (local.super, alice):
+        assert "example.com/mine" not in json.dumps(cluster.items("nodes"))
+    alice_works(alice)
+    nothing = patched({"status": {"capacity": {"example.com/mine": None}}})
+    mallory.kubectl("patch", "node", "gpu-0", "--subresource=status", *nothing)
+    mallory.kubectl("delete", "pod", "greedy", "--wait=false")

@@ -10,7 +10,7 @@ from syncer.kinds.mirror import KEYS_ANNOTATIONS
 from syncer.kinds.node_labels import HOSTNAME, node_labels
 from syncer.kinds.node_taints import NodeView, decode_node
 from syncer.kinds.pod import to_super
-from syncer.kinds.virtual_nodes import NOTHING_SAID, VirtualNodes, by_name, tainted_node
+from syncer.kinds.virtual_nodes import VirtualNodes, by_name, tainted_node
 from tests.unit.kinds.builders import ACME
 from tests.unit.kinds.pod_builders import OFFERS, a_pod
 from vcluster import api
@@ -130,7 +130,7 @@ def test_what_does_not_ask_for_such_a_label_passes_unchanged_and_bears_no_mark()
 
 def test_the_mark_tells_other_nodes_apart() -> None:
     fewer = labelled(a_shown_node("one", disk="ssd"), a_shown_node("two"))
-    marks = {mark(nodes, nodeSelector={"disk": "ssd"}) for nodes in (NODES, fewer, NOTHING_SAID)}
+    marks = {mark(nodes, nodeSelector={"disk": "ssd"}) for nodes in (NODES, fewer, VirtualNodes())}
     assert len(marks) == 3
     assert None in marks
 
