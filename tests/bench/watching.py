@@ -22,12 +22,17 @@ class _Metadata(msgspec.Struct, gc=False, rename="camel"):
     resource_version: str = ""
 
 
+class _Spec(msgspec.Struct, gc=False, rename="camel"):
+    node_name: str = ""
+
+
 class _Status(msgspec.Struct, gc=False):
     phase: str = ""
 
 
 class _Pod(msgspec.Struct, gc=False):
     metadata: _Metadata
+    spec: _Spec = msgspec.field(default_factory=_Spec)
     status: _Status = msgspec.field(default_factory=_Status)
 
 
@@ -39,6 +44,7 @@ class Moments(msgspec.Struct, gc=False):
 
     sent: float | None = None
     added: float | None = None
+    bound: float | None = None
     running: float | None = None
     gone: float | None = None
 
@@ -90,6 +96,8 @@ class PodWatch:
             moments = self.of(ObjectKey(pod.metadata.namespace, pod.metadata.name))
             if moments.added is None:
                 moments.added = now
+            if moments.bound is None and pod.spec.node_name:
+                moments.bound = now
             if moments.running is None and pod.status.phase == "Running":
                 moments.running = now
             if event.type == "DELETED":
