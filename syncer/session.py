@@ -246,8 +246,8 @@ class Session:
                 # Tokens end by the API server's clock, which was not set back for that. Once too early
                 # is no harm; forward needs nothing: it is early too.
                 log.warning("the clock was set back", seconds=back)
-                self._state.advance_renewals(back)
-            self._state.sooner.clear()
+                self._state.renewals.advance(back)
+            self._state.renewals.sooner.clear()
             await self._renew_due()
             await self._rest()
 
@@ -270,7 +270,7 @@ class Session:
         seconds = min(max(0.0, first - time.time()), RENEWAL_CHECK_SECONDS)
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._state.sooner.wait()
+                await self._state.renewals.sooner.wait()
 
     async def _renew(self, key: ObjectKey) -> None:
         try:

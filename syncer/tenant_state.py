@@ -1,7 +1,5 @@
 """One tenant as the syncer knows it, and which requests a change there leads to."""
 
-import asyncio
-import time
 from functools import partial
 
 from kube.client import Client
@@ -18,11 +16,11 @@ from syncer.entries import (
     entry_decoder,
     renewal_time,
 )
-from syncer.issuing import Issuing
 from syncer.kinds.mirror import DownwardKind, UpwardKind, digest
 from syncer.kinds.pod_volumes import own_secret_names
 from syncer.made_anew import MadeAnew
 from syncer.own_nodes import OwnNodes
+from syncer.renewals import Renewals
 from syncer.runtime.store import ObjectStore
 from syncer.runtime.workqueue import Request
 from syncer.super_state import MASS_KINDS, SuperState
@@ -61,12 +59,7 @@ class TenantState:
         """The digests of the events that went up, by the tenant's key."""
         self.unissued: dict[ObjectKey, Object] = {}
         """Pods that get their tokens when they are bound: the parts of them that say which."""
-        self.renewals: dict[ObjectKey, float] = {}
-        """When the tokens in a super Secret are due for renewal, in epoch seconds."""
-        self.sooner = asyncio.Event()
-        """A renewal has been planned for now: whoever waits for the next one looks again."""
-        self.issuing: dict[ObjectKey, dict[str, Issuing]] = {}
-        """Of super Secrets with certificates: how far each is, by the beginning of its keys there."""
+        self.renewals = Renewals()
         self.nodes_in_use: dict[str, set[ObjectKey]] = {}
         self.own_nodes = OwnNodes(tenant, self.copies[NODES.plural].values)
         self.choosy: set[ObjectKey] = set()
@@ -165,27 +158,9 @@ class TenantState:
         # The renewal looks whether the pod is really gone, and removes the Secret if so.
         self.renewals[key] = 0.0 if orphan else renewal_time(secret.digest)
 
-    def plan_renewal(self, key: ObjectKey, due: float) -> None:
-        """A super Secret was made: renew what is in it then."""
-        self.renewals[key] = due
-        if due <= time.time():
-            self.sooner.set()
-
-    def forget_renewal(self, key: ObjectKey) -> None:
-        """The super Secret is gone, and with it the keys of what was asked for it."""
-        self.renewals.pop(key, None)
-        self.issuing.pop(key, None)
-
-    def advance_renewals(self, seconds: float) -> None:
-        """All tokens are due earlier than was planned."""
-        for key in self.renewals:
-            self.renewals[key] -= seconds
-        for one in (one for found in self.issuing.values() for one in found.values()):
-            one.due, one.end = one.due and one.due - seconds, one.end - seconds
-
     def token_lost(self, key: ObjectKey, secret: Entry) -> None:
         """A super token Secret was deleted: its pod, if it is still there, needs another one."""
-        self.forget_renewal(key)
+        self.renewals.forget(key)
         pod = self.pods.get(secret.source)
         if pod is not None and pod.uid == secret.source_uid and not pod.deleting:
             pod.synced = 0

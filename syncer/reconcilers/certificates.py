@@ -17,7 +17,6 @@ from kube.client import Patch
 from kube.errors import ApiError, NotFound, Unreachable
 from kube.objects import Object, ObjectKey, decode_object, encode
 from kube.resources import NODES, POD_CERTIFICATE_REQUESTS, PODS, SECRETS, SERVICE_ACCOUNTS
-from syncer.issuing import Asked, Issuing
 from syncer.kinds.pod_certificates import (
     ISSUED,
     CertificateRequest,
@@ -33,6 +32,7 @@ from syncer.kinds.pod_certificates import (
 )
 from syncer.private_keys import KEY_TYPES, make_key
 from syncer.reconcilers.messages import tell
+from syncer.renewals import Asked, Issuing
 from syncer.super_state import SuperState
 from syncer.tenant_state import TenantState
 from vcluster import api
@@ -80,10 +80,11 @@ async def advance(
 ) -> float:
     """Go on with each certificate of the super Secret ``key``; when to look again, in epoch seconds."""
     projections = certificate_projections(pod)
-    if key not in state.issuing:
+    known = state.renewals.issuing
+    if key not in known:
         found = _issued(decode_object(await super_state.client.get(SECRETS, key)), projections)
-        state.issuing.setdefault(key, found)
-    issuing, due = state.issuing[key], math.inf
+        known.setdefault(key, found)
+    issuing, due = known[key], math.inf
     secret = _Secret(super_state, key, uid, issuing)
     for prefix, wanted in projections.items():
         source = _Source(prefix, wanted, pod, issuing[prefix])

@@ -159,7 +159,7 @@ async def _make(super_state: SuperState, state: TenantState, key: ObjectKey, mad
         answer = await super_state.client.get(SECRETS, key)
         renew = renewal_time(secrets.read(answer).digest)
     secrets.put(answer)
-    state.plan_renewal(key, renew)
+    state.renewals.plan(key, renew)
 
 
 async def renew(super_state: SuperState, state: TenantState, key: ObjectKey) -> float | None:
@@ -169,7 +169,7 @@ async def renew(super_state: SuperState, state: TenantState, key: ObjectKey) -> 
     """
     entry = super_state.mirrors[SECRETS.plural].get(key)
     if entry is None or entry.tenant != state.tenant.key:
-        state.issuing.pop(key, None)
+        state.renewals.issuing.pop(key, None)
         return None
     try:
         pod = decode_object(await state.client.get(PODS, entry.source))
@@ -177,7 +177,7 @@ async def renew(super_state: SuperState, state: TenantState, key: ObjectKey) -> 
         pod = None
     if pod is None or pod["metadata"]["uid"] != entry.source_uid:
         await remove(super_state, entry.uid, key)
-        state.issuing.pop(key, None)
+        state.renewals.issuing.pop(key, None)
         return None
     if key.name == certificate_secret_name(entry.source_uid):
         return await certificates.advance(super_state, state, key, entry.uid, pod)
@@ -200,7 +200,7 @@ async def remove_of_pod(
         entry = super_state.mirrors[SECRETS.plural].get(key)
         if entry is not None and entry.source_uid == pod_uid and not entry.deleting:
             await remove(super_state, entry.uid, key)
-        state.forget_renewal(key)
+        state.renewals.forget(key)
 
 
 async def remove(super_state: SuperState, uid: str, key: ObjectKey) -> None:

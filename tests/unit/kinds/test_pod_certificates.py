@@ -1,6 +1,7 @@
 """What a pod asks of its cluster's signers, and how what they answer is written."""
 
 from base64 import b64decode, b64encode
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -32,7 +33,7 @@ def block(text: str) -> str:
     return f"-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n"
 
 
-def a_bound_pod(*sources: Object, **spec: object) -> Object:
+def a_bound_pod(*sources: Object, **spec: Any) -> Object:
     volumes = [{"name": "tls", "projected": {"sources": [*sources]}}]
     return a_pod(volumes=volumes, nodeName="node-1", **spec)
 
