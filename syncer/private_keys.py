@@ -30,7 +30,7 @@ def _stand_back() -> None:
 
 
 _RSA = ThreadPoolExecutor(1, "rsa-keys", _stand_back)
-"""An RSA key takes a third of a second of a core: one at a time, in turn, for all tenants."""
+"""An RSA key takes up to a quarter of a second of a core: one at a time, in turn, for all tenants."""
 
 
 async def make_key(key_type: str) -> PrivateKey:
