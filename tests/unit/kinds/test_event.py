@@ -10,6 +10,7 @@ from kube.objects import Object
 from syncer.kinds import event
 from syncer.kinds.pod_certificates import certificate_secret_name
 from syncer.kinds.pod_volumes import token_secret_name
+from syncer.kinds.trust_bundles import trust_secret_name
 from tests.unit.kinds.builders import ACME, SUPER_UID, TENANT_UID, metadata
 from vcluster import api, hosts_file
 
@@ -193,6 +194,15 @@ def test_a_token_that_a_kubelet_is_too_quick_for_is_not_told(
     assert event.concerns_tenants(source) is concerns
     source["message"] = NO_TOKEN.replace("virtualcluster-token-", "mine-")
     assert event.concerns_tenants(source)
+
+
+def test_trust_bundles_that_are_late_are_told_without_the_name_of_their_secret() -> None:
+    missing = f'[secret "{trust_secret_name(TENANT_UID)}" not found, something else]'
+    found = shown(an_event(f'MountVolume.SetUp failed for volume "tls" : {missing}'))
+    assert found["message"] == (
+        'MountVolume.SetUp failed for volume "tls" : '
+        "[the trust bundles of the pod are not there yet, something else]"
+    )
 
 
 @pytest.mark.parametrize(
