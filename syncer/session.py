@@ -273,16 +273,20 @@ class Session:
                 await self._state.renewals.sooner.wait()
 
     async def _renew(self, key: ObjectKey) -> None:
+        renewals = self._state.renewals
+        planned = renewals.get(key)
+        due: float | None
         try:
             due = await tokens.renew(self._super, self._state, key)
         except (ApiError, Unreachable) as error:
             log.info("token not renewed", kind=SECRETS.plural, key=str(key), reason=str(error))
-            self._state.renewals[key] = time.time() + RENEWAL_RETRY_SECONDS
-            return
+            due = time.time() + RENEWAL_RETRY_SECONDS
+        if renewals.get(key) != planned:
+            return  # it was lost meanwhile, and perhaps made anew: the newer plan holds
         if due is None:
-            self._state.renewals.pop(key, None)
+            renewals.pop(key, None)
         else:
-            self._state.renewals[key] = due
+            renewals[key] = due
 
     def _leave(self) -> None:
         key = self._tenant.key

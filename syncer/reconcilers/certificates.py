@@ -87,7 +87,7 @@ async def advance(
     issuing, due = known[key], math.inf
     secret = _Secret(super_state, key, uid, issuing)
     for prefix, wanted in projections.items():
-        source = _Source(prefix, wanted, pod, issuing[prefix])
+        source = _Source(prefix, wanted, pod, issuing.setdefault(prefix, Issuing()))
         try:
             due = min(due, await _step(state, secret, source))
         except (ApiError, Unreachable, msgspec.MsgspecError, ValueError, OverflowError) as error:

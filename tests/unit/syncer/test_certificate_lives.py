@@ -15,6 +15,7 @@ from syncer.reconcilers import certificates, tokens
 from syncer.session import RENEWAL_CHECK_SECONDS
 from tests import signer
 from tests.builders import a_pod
+from tests.fakes.faults import Hang
 from tests.fakes.waiting import eventually
 from tests.signer import Signer
 from tests.unit.syncer.both import NAMESPACE, Both
@@ -208,3 +209,29 @@ async def test_a_pod_gets_its_certificate_when_it_is_bound_and_it_goes_with_the_
     world.super.delete(PODS, acme.mirror_key(WEB), grace=0)
     await acme.gone_everywhere(PODS, WEB)
     await eventually(lambda: not world.super.objects(SECRETS, below), "the certificate is gone")
+
+
+async def test_a_refusal_that_comes_for_a_lost_secret_is_not_held_against_the_next(
+    world: World, acme: TenantCluster
+) -> None:
+    acme.server.create(SERVICE_ACCOUNTS, {"metadata": {"name": "default", "namespace": "default"}})
+    acme.server.create(PODS, a_pod_that_asks())
+    await acme.runs(WEB)
+    [request] = await requests_of(acme, 1)
+    looks = acme.server.script.add("GET", "/podcertificaterequests/", Hang())
+    await eventually(lambda: looks.hits, "it is looked at")
+    below = acme.mirror_key(WEB).namespace
+    [secret] = world.super.objects(SECRETS, below)
+    world.super.delete(SECRETS, ObjectKey(below, secret["metadata"]["name"]))
+
+    def another() -> bool:
+        found = [one["metadata"]["uid"] for one in world.super.objects(SECRETS, below)]
+        return bool(found) and found != [secret["metadata"]["uid"]]
+
+    await eventually(another, "there is another one")
+    key = ObjectKey("default", request["metadata"]["name"])
+    status = {"status": signer.refused("Denied", "NotYou", "")}
+    acme.server.patch(POD_CERTIFICATE_REQUESTS, key, status, "status")
+    looks.remove()
+    await acme.told("Denied")
+    await requests_of(acme, 2)
