@@ -30,7 +30,7 @@ from syncer.kinds.pod_certificates import (
     times_key,
     timestamp,
 )
-from syncer.private_keys import KEY_TYPES, make_key
+from syncer.private_keys import make_key
 from syncer.reconcilers.messages import tell
 from syncer.renewals import Asked, Issuing
 from syncer.super_state import SuperState
@@ -142,9 +142,7 @@ async def _step(state: TenantState, secret: _Secret, source: _Source) -> float:
 
 async def _ask(state: TenantState, source: _Source) -> float:
     """Make a request; its key stays here."""
-    pod, key_type = source.pod, source.wanted.get("keyType", "")
-    if key_type not in KEY_TYPES:
-        raise ValueError("unknown key type")
+    pod = source.pod
     node = state.copies[NODES.plural].get(ObjectKey("", pod["spec"].get("nodeName", "")))
     if node is None:
         return time.time() + RETRY_SECONDS  # on its way
@@ -152,7 +150,7 @@ async def _ask(state: TenantState, source: _Source) -> float:
     account_key = ObjectKey(source.pod_key.namespace, name)
     found = await state.client.get(SERVICE_ACCOUNTS, account_key)
     account = msgspec.json.decode(found, type=_Account).metadata
-    key = await make_key(key_type)
+    key = await make_key(source.wanted.get("keyType", ""))
     request = certificate_request(
         pod, source.wanted, account_uid=account.uid, node_uid=node.uid, pkcs10=key.pkcs10
     )

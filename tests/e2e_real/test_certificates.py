@@ -151,7 +151,7 @@ def test_a_pod_that_its_signer_refuses_is_told_so_and_does_not_start(
 def test_a_syncer_that_dies_forgets_what_it_asked_and_keeps_what_was_issued(
     local: LocalSystem, tenant: TenantCluster, authority: Signer
 ) -> None:
-    tenant.apply(asking_pod("patient"))
+    tenant.apply(asking_pod("patient", keyType="RSA3072"))
     first = wait_for("it is asked for", lambda: waiting_request(tenant, "patient"))
     kill(local)
 
