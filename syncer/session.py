@@ -1,7 +1,10 @@
 """All that runs for one tenant: informers, patrol, token renewal, probes."""
 
 import asyncio
+import heapq
+import math
 import time
+from contextlib import suppress
 
 import structlog
 
@@ -29,6 +32,9 @@ log = structlog.get_logger(__name__)
 
 RENEWAL_CHECK_SECONDS = 5.0
 RENEWAL_RETRY_SECONDS = 20.0
+RENEWALS_AT_ONCE = 3
+RENEWALS_IN_A_ROW = 30
+"""Then those that have become due meanwhile have their turn: a certificate may have been issued."""
 
 
 class Session:
@@ -241,23 +247,47 @@ class Session:
                 # Tokens end by the API server's clock, which was not set back for that. Once too early
                 # is no harm; forward needs nothing: it is early too.
                 log.warning("the clock was set back", seconds=back)
-                self._state.advance_renewals(back)
-            now = time.time()
-            for key in [key for key, due in self._state.renewals.items() if due <= now]:
+                self._state.renewals.advance(back)
+            self._state.renewals.sooner.clear()
+            await self._renew_due()
+            await self._rest()
+
+    async def _renew_due(self) -> None:
+        renewals, now = self._state.renewals, time.time()
+        due = [key for key, at in renewals.items() if at <= now]
+        some = iter(heapq.nsmallest(RENEWALS_IN_A_ROW, due, key=renewals.__getitem__))
+
+        async def one_by_one() -> None:
+            for key in some:
                 await self._renew(key)
-            await asyncio.sleep(RENEWAL_CHECK_SECONDS)
+
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(RENEWALS_AT_ONCE):
+                tasks.create_task(one_by_one())
+
+    async def _rest(self) -> None:
+        """Until the next renewal is due."""
+        first = min(self._state.renewals.values(), default=math.inf)
+        seconds = min(max(0.0, first - time.time()), RENEWAL_CHECK_SECONDS)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._state.renewals.sooner.wait()
 
     async def _renew(self, key: ObjectKey) -> None:
+        renewals = self._state.renewals
+        planned = renewals.get(key)
+        due: float | None
         try:
             due = await tokens.renew(self._super, self._state, key)
         except (ApiError, Unreachable) as error:
             log.info("token not renewed", kind=SECRETS.plural, key=str(key), reason=str(error))
-            self._state.renewals[key] = time.time() + RENEWAL_RETRY_SECONDS
-            return
+            due = time.time() + RENEWAL_RETRY_SECONDS
+        if renewals.get(key) != planned:
+            return  # it was lost meanwhile, and perhaps made anew: the newer plan holds
         if due is None:
-            self._state.renewals.pop(key, None)
+            renewals.pop(key, None)
         else:
-            self._state.renewals[key] = due
+            renewals[key] = due
 
     def _leave(self) -> None:
         key = self._tenant.key

@@ -17,10 +17,10 @@ from syncer.entries import (
     renewal_time,
 )
 from syncer.kinds.mirror import DownwardKind, UpwardKind, digest
-from syncer.kinds.pod_volumes import token_secret_name
-from syncer.kinds.trust_bundles import trust_secret_name
+from syncer.kinds.pod_volumes import own_secret_names
 from syncer.made_anew import MadeAnew
 from syncer.own_nodes import OwnNodes
+from syncer.renewals import Renewals
 from syncer.runtime.store import ObjectStore
 from syncer.runtime.workqueue import Request
 from syncer.super_state import MASS_KINDS, SuperState
@@ -59,8 +59,7 @@ class TenantState:
         """The digests of the events that went up, by the tenant's key."""
         self.unissued: dict[ObjectKey, Object] = {}
         """Pods that get their tokens when they are bound: the parts of them that say which."""
-        self.renewals: dict[ObjectKey, float] = {}
-        """When the tokens in a super Secret are due for renewal, in epoch seconds."""
+        self.renewals = Renewals()
         self.nodes_in_use: dict[str, set[ObjectKey]] = {}
         self.own_nodes = OwnNodes(tenant, self.copies[NODES.plural].values, super_state.node)
         self.choosy: set[ObjectKey] = set()
@@ -160,14 +159,9 @@ class TenantState:
         # The renewal looks whether the pod is really gone, and removes the Secret if so.
         self.renewals[key] = 0.0 if orphan else renewal_time(secret.digest)
 
-    def advance_renewals(self, seconds: float) -> None:
-        """All tokens are due earlier than was planned."""
-        for key in self.renewals:
-            self.renewals[key] -= seconds
-
     def token_lost(self, key: ObjectKey, secret: Entry) -> None:
         """A super token Secret was deleted: its pod, if it is still there, needs another one."""
-        self.renewals.pop(key, None)
+        self.renewals.forget(key)
         pod = self.pods.get(secret.source)
         if pod is not None and pod.uid == secret.source_uid and not pod.deleting:
             pod.synced = 0
@@ -176,7 +170,7 @@ class TenantState:
     def _doubt_tokens(self, pod: ObjectKey, uid: str) -> None:
         """A list no longer has the pod: its renewal looks whether it is gone, and removes the Secrets."""
         namespace = super_namespace(self.tenant.key, pod.namespace)
-        for name in (token_secret_name(uid), trust_secret_name(uid)):
+        for name in own_secret_names(uid):
             if (secret := ObjectKey(namespace, name)) in self.renewals:
                 self.renewals[secret] = 0.0
 

@@ -6,7 +6,9 @@ from typing import Any
 from kube.objects import Object
 from kube.resources import EVENTS
 from syncer.kinds.mirror import body, object_patch, tenant_metadata
+from syncer.kinds.pod_certificates import CERTIFICATE_SECRET, KEYS
 from syncer.kinds.pod_volumes import TOKEN_SECRET
+from syncer.kinds.trust_bundles import TRUST_SECRET
 from vcluster import api, hosts_file
 from vcluster.api import super_namespace
 
@@ -18,6 +20,18 @@ HOSTS_NOT_WRITTEN = (
 )
 TOKEN_MISSING = re.compile(rf'secret "{TOKEN_SECRET}[0-9a-f]{{16}}" not found')
 TOKEN_LATE = "the token of the pod's service account is not there yet"
+CERTIFICATE_MISSING = re.compile(
+    rf'secret "{CERTIFICATE_SECRET}[0-9a-f]{{16}}" not found'
+    rf"|references non-existent secret key: {KEYS}\.\S+"
+)
+CERTIFICATE_LATE = "credential bundle is not issued yet"  # as kubelets say
+TRUST_MISSING = re.compile(rf'secret "{TRUST_SECRET}[0-9a-f]{{16}}" not found')
+TRUST_LATE = "the trust bundles of the pod are not there yet"
+LATE = (
+    (TOKEN_MISSING, TOKEN_LATE),
+    (CERTIFICATE_MISSING, CERTIFICATE_LATE),
+    (TRUST_MISSING, TRUST_LATE),
+)
 TOKEN_LOOKS = 3
 """A token is issued when the pod has its node, and a kubelet may be quicker. It looks again after 0.5 s, 1 s
 and so on: if the third look fails too, something is wrong."""
@@ -42,7 +56,7 @@ def to_tenant(
 
     Wherever a text names a super namespace it names the tenant's instead. ``related`` stays only if
     it is an object of the same namespace, or a node: it may be another tenant's. What fails in our init
-    container, or to mount our Secret with the token, is said in other words.
+    container, or to mount a Secret of ours, is said in other words.
     """
     involved: Object = super_event["involvedObject"]
     names = {
@@ -91,7 +105,9 @@ def _say_in_tenants_words(event: Object) -> None:
     elif message:
         if event.get("reason") == PREEMPTED:
             message = _anonymous_preemption(message)
-        event["message"] = TOKEN_MISSING.sub(TOKEN_LATE, hosts_file.unnamed(message))
+        for missing, late in LATE:
+            message = missing.sub(late, message)
+        event["message"] = hosts_file.unnamed(message)
 
 
 def patch(live: Object, wanted: Object) -> Object | None:

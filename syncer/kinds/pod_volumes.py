@@ -5,7 +5,11 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kube.objects import Object
-from syncer.kinds.mirror import Refused
+from syncer.kinds.pod_certificates import (
+    certificate_items,
+    certificate_prefix,
+    certificate_secret_name,
+)
 from syncer.kinds.pod_containers import config_map_name
 from syncer.kinds.pod_downward_api import field_reference
 from syncer.kinds.trust_bundles import TrustRequest, trust_request, trust_secret_name
@@ -14,15 +18,12 @@ if TYPE_CHECKING:
     from syncer.kinds.pod import TokenRequest
 
 
-# An identity in the super cluster.
-FOREIGN_PROJECTIONS = ("podCertificate",)
-
-
 TOKEN_SECRET = "virtualcluster-token-"
 """How the names of the super Secrets that hold tokens begin."""
 
 OWN_FILES_MODE = 0o600
-"""Of tokens and trust bundles in a pod with ``fsGroup``; the kubelet then lets that group read them."""
+"""Of tokens, certificates and trust bundles in a pod with ``fsGroup``; the kubelet then lets that group read
+them."""
 
 
 class Reference(NamedTuple):
@@ -38,10 +39,19 @@ def token_secret_name(pod_uid: str) -> str:
     return TOKEN_SECRET + blake2b(pod_uid.encode(), digest_size=8).hexdigest()
 
 
+def own_secret_names(pod_uid: str) -> tuple[str, ...]:
+    """The super Secrets that are a pod's own, if it has them."""
+    return (
+        token_secret_name(pod_uid),
+        trust_secret_name(pod_uid),
+        certificate_secret_name(pod_uid),
+    )
+
+
 def volume(
     item: Object, pod: Object, tokens: Sequence["TokenRequest"], bundles: Sequence[TrustRequest]
 ) -> Object:
-    """A volume of a pod as it goes down. Raises Refused."""
+    """A volume of a pod as it goes down."""
     if reference := item.get("configMap"):
         renamed = reference | {"name": config_map_name(reference.get("name"))}
         return item | {"configMap": renamed}
@@ -50,7 +60,8 @@ def volume(
     if "projected" in item:
         projected = item["projected"]
         sources = [
-            _projection(source, pod, tokens, bundles) for source in projected.get("sources") or ()
+            _projection(source, certificate_prefix(item["name"], index), pod, tokens, bundles)
+            for index, source in enumerate(projected.get("sources") or ())
         ]
         return item | {"projected": projected | {"sources": sources}}
     if "ephemeral" in item:
@@ -68,17 +79,13 @@ def _own_claim(pod_name: str, item: Object) -> str:
 
 
 def _projection(
-    source: Object, pod: Object, tokens: Sequence["TokenRequest"], bundles: Sequence[TrustRequest]
+    source: Object,
+    prefix: str,
+    pod: Object,
+    tokens: Sequence["TokenRequest"],
+    bundles: Sequence[TrustRequest],
 ) -> Object:
     pod_uid = pod["metadata"]["uid"]
-    for field in FOREIGN_PROJECTIONS:
-        if source.get(field):
-            raise Refused(
-                "spec.volumes.projected.sources",
-                "NotServed",
-                f"{field} would be served by the cluster that runs the pod, not by yours; "
-                "use a Secret or a ConfigMap",
-            )
     if asked := source.get("serviceAccountToken"):
         wanted = (asked.get("audience", ""), asked.get("expirationSeconds") or 3600)
         index = [token.unique for token in tokens].index(wanted)
@@ -88,6 +95,12 @@ def _projection(
         index = bundles.index(trust_request(asked))
         item = {"key": f"trust-{index}", "path": asked["path"], **_mode(pod)}
         return {"secret": {"name": trust_secret_name(pod_uid), "items": [item]}}
+    if asked := source.get("podCertificate"):
+        items = [
+            {"key": key, "path": path, **_mode(pod)}
+            for key, path in certificate_items(prefix, asked)
+        ]
+        return {"secret": {"name": certificate_secret_name(pod_uid), "items": items}}
     if reference := source.get("configMap"):
         return source | {"configMap": reference | {"name": config_map_name(reference.get("name"))}}
     if "downwardAPI" in source:

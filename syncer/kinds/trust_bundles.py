@@ -15,6 +15,9 @@ from kube.objects import Object
 _BLOCK = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 _OPERATORS = {"In": "in", "NotIn": "notin"}
 
+TRUST_SECRET = "virtualcluster-trust-"
+"""How the names of the super Secrets that hold trust bundles begin."""
+
 
 @dataclass(frozen=True, slots=True)
 class TrustRequest:
@@ -30,7 +33,7 @@ class TrustRequest:
 
 def trust_secret_name(pod_uid: str) -> str:
     """The super Secret that holds a pod's trust bundles. Nobody can guess it before the pod exists."""
-    return f"virtualcluster-trust-{blake2b(pod_uid.encode(), digest_size=8).hexdigest()}"
+    return TRUST_SECRET + blake2b(pod_uid.encode(), digest_size=8).hexdigest()
 
 
 def trust_requests(pod: Object) -> list[TrustRequest]:

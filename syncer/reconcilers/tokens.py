@@ -1,6 +1,6 @@
-"""What a pod mounts that only its own cluster can give: tokens, and the trust bundles beside them.
+"""What a pod mounts that only its own cluster can give: tokens; trust bundles and certificates beside them.
 
-Each of the two is kept in a super Secret of the pod's own and renewed in time. A token is issued by the
+Each of the three is kept in a super Secret of the pod's own and renewed in time. A token is issued by the
 tenant's API server and bound to the tenant's pod, so it dies with it; the super cluster's own token is
 never mounted. Nothing here logs a token.
 """
@@ -19,9 +19,10 @@ from kube.objects import Object, ObjectKey, decode_object, encode
 from kube.resources import PODS, SECRETS, SERVICE_ACCOUNTS
 from syncer.entries import renewal_time
 from syncer.kinds.pod import TokenRequest, token_requests
-from syncer.kinds.pod_volumes import token_secret_name
+from syncer.kinds.pod_certificates import certificate_projections, certificate_secret_name
+from syncer.kinds.pod_volumes import own_secret_names, token_secret_name
 from syncer.kinds.trust_bundles import trust_requests, trust_secret_name
-from syncer.reconcilers import trust_bundles
+from syncer.reconcilers import certificates, trust_bundles
 from syncer.super_state import TOKEN_COMPONENT, SuperState
 from syncer.tenant_state import TenantState
 from vcluster import api
@@ -90,6 +91,11 @@ def secret(state: TenantState, pod: Object, name: str, obtained: Obtained) -> Ob
     }
 
 
+async def _nothing_yet() -> Obtained:
+    """Certificates are issued in their own time: their Secret is due for a look as soon as it is there."""
+    return {}, datetime.now(UTC)
+
+
 def _parts(state: TenantState, pod: Object) -> Mapping[str, Obtain]:
     """The super Secrets that the pod's volumes name, and how to obtain what is in them."""
     uid = pod["metadata"]["uid"]
@@ -98,6 +104,8 @@ def _parts(state: TenantState, pod: Object) -> Mapping[str, Obtain]:
         found[token_secret_name(uid)] = partial(issue, state, pod, tokens)
     if bundles := trust_requests(pod):
         found[trust_secret_name(uid)] = partial(trust_bundles.gather, state, bundles)
+    if certificate_projections(pod):
+        found[certificate_secret_name(uid)] = _nothing_yet
     return found
 
 
@@ -151,7 +159,7 @@ async def _make(super_state: SuperState, state: TenantState, key: ObjectKey, mad
         answer = await super_state.client.get(SECRETS, key)
         renew = renewal_time(secrets.read(answer).digest)
     secrets.put(answer)
-    state.renewals[key] = renew
+    state.renewals.plan(key, renew)
 
 
 async def renew(super_state: SuperState, state: TenantState, key: ObjectKey) -> float | None:
@@ -161,6 +169,7 @@ async def renew(super_state: SuperState, state: TenantState, key: ObjectKey) -> 
     """
     entry = super_state.mirrors[SECRETS.plural].get(key)
     if entry is None or entry.tenant != state.tenant.key:
+        state.renewals.issuing.pop(key, None)
         return None
     try:
         pod = decode_object(await state.client.get(PODS, entry.source))
@@ -168,7 +177,10 @@ async def renew(super_state: SuperState, state: TenantState, key: ObjectKey) -> 
         pod = None
     if pod is None or pod["metadata"]["uid"] != entry.source_uid:
         await remove(super_state, entry.uid, key)
+        state.renewals.issuing.pop(key, None)
         return None
+    if key.name == certificate_secret_name(entry.source_uid):
+        return await certificates.advance(super_state, state, key, entry.uid, pod)
     data, due = await _parts(state, pod)[key.name]()
     metadata: Object = {"uid": entry.uid}
     if key.name == token_secret_name(entry.source_uid):
@@ -183,12 +195,12 @@ async def remove_of_pod(
     super_state: SuperState, state: TenantState, namespace: str, pod_uid: str
 ) -> None:
     """The pod has gone on both sides: its tokens go too."""
-    for name in (token_secret_name(pod_uid), trust_secret_name(pod_uid)):
+    for name in own_secret_names(pod_uid):
         key = ObjectKey(api.super_namespace(state.tenant.key, namespace), name)
         entry = super_state.mirrors[SECRETS.plural].get(key)
         if entry is not None and entry.source_uid == pod_uid and not entry.deleting:
             await remove(super_state, entry.uid, key)
-        state.renewals.pop(key, None)
+        state.renewals.forget(key)
 
 
 async def remove(super_state: SuperState, uid: str, key: ObjectKey) -> None:

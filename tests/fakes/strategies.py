@@ -22,6 +22,7 @@ _STATUS_SUBRESOURCE = frozenset(
         "ingresses",
         "volumesnapshots",
         "resourceclaims",
+        "podcertificaterequests",
         "servicecidrs",
         "virtualclusters",
         "widgets",  # a custom resource of tests

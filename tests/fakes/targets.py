@@ -41,6 +41,7 @@ _KINDS = {
     "networkpolicies": "NetworkPolicy",
     "persistentvolumeclaims": "PersistentVolumeClaim",
     "persistentvolumes": "PersistentVolume",
+    "podcertificaterequests": "PodCertificateRequest",
     "poddisruptionbudgets": "PodDisruptionBudget",
     "priorityclasses": "PriorityClass",
     "resourceclaims": "ResourceClaim",

@@ -34,9 +34,6 @@ LOSSLESS = Tenant(
 TENANT_UID = "22222222-2222-2222-2222-222222222222"
 OFFERS = Offers(frozenset({"priority-class-name"}), {"runtime-class-name": "runsc"})
 
-REFUSED = {"podCertificate"}
-"""An identity in the super cluster: not the tenant's to use."""
-
 LEFT_OUT = {
     "nodeName": "becomes a required node affinity",
     "serviceAccount": "the deprecated twin of the next",
@@ -49,6 +46,7 @@ LEFT_OUT = {
     "volumes.ephemeral": "the tenant's controllers have made the claim already",
     "volumes.projected.sources.serviceAccountToken": "the tenant's token comes from a Secret",
     "volumes.projected.sources.clusterTrustBundle": "so do the tenant's trust bundles",
+    "volumes.projected.sources.podCertificate": "and what the tenant's signers issue",
 }
 CHANGED = {
     "serviceAccountName": "default",
@@ -89,7 +87,6 @@ def every_field(super_cluster: SuperCluster) -> Object:
             "dnsPolicy": "ClusterFirst",
             "hostNetwork": False,
             "resourceClaims[].resourceClaimTemplateName": OMIT,  # the claim is named instead
-            **{f"volumes[].projected.sources[].{field}": OMIT for field in REFUSED},
         },
     )
     spec["volumes"] = _one_each(spec["volumes"][0], "name")

@@ -8,7 +8,9 @@ import pytest
 
 from kube.objects import Object
 from syncer.kinds import event
+from syncer.kinds.pod_certificates import certificate_secret_name
 from syncer.kinds.pod_volumes import token_secret_name
+from syncer.kinds.trust_bundles import trust_secret_name
 from tests.unit.kinds.builders import ACME, SUPER_UID, TENANT_UID, metadata
 from vcluster import api, hosts_file
 
@@ -192,6 +194,29 @@ def test_a_token_that_a_kubelet_is_too_quick_for_is_not_told(
     assert event.concerns_tenants(source) is concerns
     source["message"] = NO_TOKEN.replace("virtualcluster-token-", "mine-")
     assert event.concerns_tenants(source)
+
+
+def test_trust_bundles_that_are_late_are_told_without_the_name_of_their_secret() -> None:
+    missing = f'[secret "{trust_secret_name(TENANT_UID)}" not found, something else]'
+    found = shown(an_event(f'MountVolume.SetUp failed for volume "tls" : {missing}'))
+    assert found["message"] == (
+        'MountVolume.SetUp failed for volume "tls" : '
+        "[the trust bundles of the pod are not there yet, something else]"
+    )
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        f'secret "{certificate_secret_name(TENANT_UID)}" not found',
+        "references non-existent secret key: podCertificate.tls-config.1.bundle",
+    ],
+)
+def test_a_certificate_that_is_not_there_yet_is_told_in_the_kubelets_words(missing: str) -> None:
+    source = an_event(f'MountVolume.SetUp failed for volume "tls-config" : {missing}')
+    assert shown(source)["message"] == (
+        'MountVolume.SetUp failed for volume "tls-config" : credential bundle is not issued yet'
+    )
 
 
 def test_a_missing_token_is_told_without_the_name_of_its_secret() -> None:

@@ -3,8 +3,8 @@
 import pytest
 
 from kube.objects import Object
-from syncer.kinds.mirror import Refused
 from syncer.kinds.pod import to_super
+from syncer.kinds.pod_certificates import certificate_secret_name
 from syncer.kinds.pod_update import patches
 from syncer.kinds.pod_volumes import Reference, references, token_secret_name
 from syncer.kinds.trust_bundles import trust_secret_name
@@ -86,10 +86,26 @@ def test_no_projection_asks_the_super_cluster_for_a_token() -> None:
     assert "serviceAccountToken" not in str(projected({"serviceAccountToken": {"path": "a"}}))
 
 
-def test_an_identity_in_the_super_cluster_is_refused() -> None:
-    signer = {"signerName": "kubernetes.io/kube-apiserver-client-pod"}
-    with pytest.raises(Refused, match=r"spec\.volumes.*podCertificate"):
-        projected({"podCertificate": signer})
+def test_certificates_come_from_the_tenants_own_signers() -> None:
+    signer = {"signerName": "example.com/a", "keyType": "ED25519"}
+    asked = [
+        signer | {"credentialBundlePath": "bundle.pem"},
+        signer | {"keyPath": "key.pem", "certificateChainPath": "chain.pem"},
+    ]
+    found = projected(*({"podCertificate": one} for one in asked))
+    assert [source["secret"]["name"] for source in found] == [
+        certificate_secret_name(TENANT_UID)
+    ] * 2
+    assert [source["secret"]["items"] for source in found] == [
+        [{"key": "podCertificate.v.0.bundle", "path": "bundle.pem"}],
+        [
+            {"key": "podCertificate.v.1.key", "path": "key.pem"},
+            {"key": "podCertificate.v.1.chain", "path": "chain.pem"},
+        ],
+    ]
+    assert "podCertificate" not in {field for source in found for field in source}, (
+        "the kubelet would ask the super cluster"
+    )
 
 
 def test_trust_bundles_come_from_the_tenants_own() -> None:
@@ -105,16 +121,17 @@ def test_trust_bundles_come_from_the_tenants_own() -> None:
     ]
 
 
-def test_a_pod_with_a_group_keeps_its_tokens_and_bundles_to_that_group() -> None:
+def test_a_pod_with_a_group_keeps_what_is_its_own_to_that_group() -> None:
     sources: list[Object] = [
         {"serviceAccountToken": {"path": "token"}},
         {"clusterTrustBundle": {"name": "roots", "path": "roots.pem"}},
+        {"podCertificate": {"signerName": "a.b/c", "keyPath": "key.pem"}},
         {"secret": {"name": "s", "items": [{"key": "a", "path": "b"}]}},
     ]
     volumes = [{"name": "v", "projected": {"defaultMode": 0o644, "sources": sources}}]
     for context, modes in (
-        ({"fsGroup": 0}, [0o600, 0o600, None]),
-        ({"runAsUser": 1000}, [None, None, None]),
+        ({"fsGroup": 0}, [0o600, 0o600, 0o600, None]),
+        ({"runAsUser": 1000}, [None, None, None, None]),
     ):
         found = down(a_pod(volumes=volumes, securityContext=context))["volumes"][0]["projected"]
         items = [source["secret"]["items"][0] for source in found["sources"]]

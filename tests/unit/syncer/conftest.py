@@ -1,4 +1,4 @@
-"""Fixtures: a world, with one tenant in step."""
+"""Fixtures: a world, with one tenant in step; or only the two API servers."""
 
 from collections.abc import AsyncIterator
 
@@ -7,6 +7,7 @@ import pytest
 from kube.objects import ObjectKey
 from kube.resources import NODES
 from tests.fakes.waiting import eventually
+from tests.unit.syncer.both import Both
 from tests.unit.syncer.world import TenantCluster, World
 
 
@@ -26,3 +27,12 @@ async def acme(world: World) -> TenantCluster:
     await world.start_syncer()
     await eventually(lambda: cluster.server.get(NODES, ObjectKey("", "node-1")), "node-1 is up")
     return cluster
+
+
+@pytest.fixture
+async def both() -> AsyncIterator[Both]:
+    """Two API servers, and what a syncer knows of them."""
+    both = Both()
+    await both.start()
+    yield both
+    await both.stop()
