@@ -15,7 +15,7 @@ from node_agent.pods import FollowedPods, SuperPod
 from node_agent.reports import Reports
 from node_agent.routes import PodRequest, Report
 from node_agent.streams import Closed, TlsStream
-from node_agent.tunnel import Body, heard, relay, splice
+from node_agent.tunnel import Body, heard, pass_on, relay, splice
 
 log = structlog.get_logger(__name__)
 
@@ -77,7 +77,8 @@ class KubeletBackend:
                 with self._kubelet.expecting_more():
                     await splice(kubelet, client, metrics.BYTES.inc)
                 return False
-            await client.write((response.raw if request.is_last else response.lasting) + begin)
+            head = response.raw if request.is_last else response.lasting
+            await pass_on(client, head, begin)
             body = Body(response)
             body.passed(begin)
             with self._kubelet.expecting_more():

@@ -35,7 +35,9 @@ class SimulatedBackend:
         text = sentence(wanted)
         if wanted.verb is not Verb.LOGS:
             raise Refused(HTTPStatus.NOT_IMPLEMENTED, text)
-        await client.write(http1.answer(HTTPStatus.OK, f"{text}\n".encode()))
+        # Its end is that of the connection: see ``tunnel.pass_on``.
+        head = http1.answer_head(HTTPStatus.OK, "text/plain; charset=utf-8")
+        await client.write(head + f"{text}\n".encode())
         return False
 
 

@@ -65,11 +65,24 @@ async def relay(kubelet: TlsStream, client: TlsStream, body: Body, count: Count)
 
     async def pump() -> None:
         while piece := await kubelet.read():
-            await client.write(piece)
+            await pass_on(client, b"", piece)
             body.passed(piece)
             count(len(piece))
 
     await _first(pump(), _silence(client, body))
+
+
+async def pass_on(client: TlsStream, head: bytes, piece: bytes) -> None:
+    """Write a piece of an answer's body, its end in a TLS record of its own, as kubelets do.
+
+    Go hands out the last bytes of a body together with its end where it has both; an API server that
+    passes a log on to a WebSocket then drops these bytes (``wsstream.Reader`` of k8s.io/apiserver).
+    """
+    data, end = piece, b""
+    if piece.endswith(NO_BODY) and piece != NO_BODY:
+        data, end = piece[: -len(NO_BODY)], NO_BODY
+    await client.write(head + data)
+    await client.write(end)
 
 
 async def _pump(source: TlsStream, sink: TlsStream, count: Count) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.e2e.local_system import LocalSystem, TenantCluster, wait_for
 from tests.e2e.objects import pod
+from tests.e2e.websockets import log_by_websocket
 from vcluster import api
 
 STREAMS = (
@@ -31,6 +32,7 @@ def tenant(team_a: TenantCluster) -> Iterator[TenantCluster]:
 def test_a_simulated_pods_log_says_that_there_is_none(tenant: TenantCluster) -> None:
     for arguments in (["logs", "asked"], ["logs", "-f", "asked"]):
         assert "pod default/asked is simulated" in tenant.kubectl(*arguments)
+    assert b"pod default/asked is simulated" in log_by_websocket(tenant, "asked")
 
 
 @pytest.mark.parametrize("arguments", STREAMS)

@@ -15,6 +15,7 @@ from functools import partial
 import pytest
 
 from tests.e2e.local_system import TenantCluster, wait_for
+from tests.e2e.websockets import log_by_websocket
 from tests.e2e_real.containers import PROBE_SECONDS, container_pod, forwarded, is_ready
 
 LARGE = 24_000_000
@@ -43,6 +44,14 @@ def client(pods: TenantCluster, request: pytest.FixtureRequest) -> TenantCluster
     """A kubectl that speaks only one of the protocols."""
     names = ("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", "KUBECTL_PORT_FORWARD_WEBSOCKETS")
     return replace(pods, variables=dict.fromkeys(names, request.param))
+
+
+def test_a_log_is_whole_over_a_websocket_too(pods: TenantCluster) -> None:
+    """Its last bytes were lost if they reached the API server together with its end."""
+    pods.apply(container_pod("speaks", "echo I am here; exec sleep 1000", "real-0"))
+    wait_for("it speaks", lambda: pods.kubectl("logs", "speaks", check=False) == "I am here\n")
+    assert [log_by_websocket(pods, "speaks") for _ in range(20)] == [b"I am here\n"] * 20
+    pods.kubectl("delete", "pod", "speaks", "--grace-period=0", "--force", check=False)
 
 
 def test_output_errors_and_exit_code(client: TenantCluster) -> None:

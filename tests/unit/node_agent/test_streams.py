@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import hashlib
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -48,6 +49,26 @@ async def test_a_log_comes_from_the_super_pod(world: World) -> None:
     assert answer.body == b"5\r\nhe\xffo\n\r\n0\r\n\r\n"
     namespace = world.team_a.super_namespace()
     assert world.kubelet.requests[-1].target == f"/containerLogs/{namespace}/web/web?tailLines=3"
+
+
+@pytest.mark.parametrize("size", [1, 3000, 200_000])
+async def test_the_end_of_a_log_is_a_record_of_its_own(world: World, size: int) -> None:
+    """An API server that passes it on to a WebSocket loses what comes together with the end."""
+    world.kubelet.logs["web"] = b"~" * size
+
+    def records() -> list[bytes]:
+        context = world.context(world.team_a.client())
+        with (
+            socket.create_connection(("127.0.0.1", world.port), 10) as plain,
+            context.wrap_socket(plain, server_hostname="127.0.0.1") as connection,
+        ):
+            head = "GET /containerLogs/default/web/web HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+            connection.sendall(head.encode())
+            return list(iter(lambda: connection.recv(1 << 16), b""))  # one record at a time
+
+    found = await asyncio.to_thread(records)
+    assert b"".join(found).count(b"~") == size
+    assert found[-1] == b"0\r\n\r\n"
 
 
 async def test_a_connection_carries_one_log_after_the_other(world: World) -> None:
