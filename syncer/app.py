@@ -26,6 +26,7 @@ from syncer.reconcilers.isolation import Isolation
 from syncer.reconcilers.pod_downward import PodDownward
 from syncer.reconcilers.upward import UpwardReconciler
 from syncer.runtime.controller import Controller
+from syncer.runtime.fair_share import FairTransport
 from syncer.runtime.health import health_server
 from syncer.runtime.history import HistoryLost
 from syncer.runtime.workqueue import Request, WorkQueue
@@ -50,7 +51,8 @@ class App:
         transport = transport_for(credentials)
         self._membership = _membership(settings, transport, self._note)
         fence = self._membership.fence
-        self._client = Client(FencedTransport(transport, fence), settings.request_timeout)
+        shared = FairTransport(FencedTransport(transport, fence), settings.super_inflight)
+        self._client = Client(shared, settings.request_timeout)
         self._down = WorkQueue(settings.tenant_inflight)
         self._up = WorkQueue(settings.tenant_inflight)
         kinds = downward_kinds(settings.denied, settings.pods, settings.gateway_address)

@@ -9,6 +9,7 @@ from typing import Protocol
 import structlog
 
 from kube.errors import ApiError, Unreachable
+from syncer.runtime.fair_share import on_behalf_of
 from syncer.runtime.workqueue import Request, WorkQueue
 
 log = structlog.get_logger(__name__)
@@ -90,6 +91,7 @@ class Controller:
         assert worker is not None
         while True:
             request = await queue.get()
+            on_behalf_of.set(request.tenant)
             waited, start = queue.waited, time.monotonic()
             try:
                 await self._in_time(worker, request, start)
