@@ -1,14 +1,16 @@
 """What one tenant says of its nodes, as its copies of them change."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import NamedTuple
 
 from kube.objects import Metadata, Object, ObjectKey, decode_object
 from kube.quantities import quantity
-from syncer.admission.nodes import NodeRoom, node_room, placement, suits
-from syncer.admission.own_room import Hold, OwnRoom
+from syncer.admission.nodes import NodeRoom, choice, node_room, placement
+from syncer.admission.own_room import UNKNOWN, Hold, OwnRoom
 from syncer.admission.pod_usage import requested
 from syncer.entries import Entry
+from syncer.kinds.mirror import Refused
 from syncer.kinds.node_labels import (
     HOSTNAME,
     NONE_OWN,
@@ -27,6 +29,9 @@ from syncer.kinds.virtual_nodes import (
     tainted_node,
 )
 from vcluster.api import Tenant
+
+MOST_COMPARED = 2_000_000
+"""Bytes of a pod's placement times nodes with resources of the tenant's own: some milliseconds."""
 
 
 class News(NamedTuple):
@@ -68,6 +73,7 @@ class OwnNodes:
         self._tenant = tenant
         self._copies = copies
         self._real = real
+        self._rooms: dict[str, tuple[Entry, NodeRoom | None]] = {}
         self._labels: NodeLabels | None = None
         self._tainted: dict[str, TaintedNode] = {}
         self._resources: frozenset[str] | None = frozenset()
@@ -95,11 +101,12 @@ class OwnNodes:
 
     def _has_other_resources(self, name: str, had: NodeView, has: NodeView) -> bool:
         before, after = self.room.capacity(name), own_resources(has)
-        if before == after and not (self.room.nodes() and given_names(had) != given_names(has)):
-            return False
-        self.room.has(name, after)
-        self._resources = None
-        return True
+        if before != after or given_names(had) != given_names(has):
+            self.room.has(name, after)
+            self._resources = None
+        elif had.spec == has.spec and had.metadata.labels == has.metadata.labels:
+            return False  # else it may suit others than before
+        return bool(before or self.room.nodes())
 
     def _relabelled(self, had: Metadata, has: Metadata) -> bool:
         if had.labels == has.labels and had.annotations == has.annotations:
@@ -119,7 +126,8 @@ class OwnNodes:
     def named(self, key: ObjectKey, pod: Object, wanted: Object) -> Object:
         """The super pod, which names nodes where its tenant speaks of what only the tenant knows.
 
-        From now on it holds what it asks for of the tenant's own resources, where it may come to be.
+        From now on it holds what it asks for of the tenant's own resources, where it may come to be. Raises
+        Refused.
         """
         wanted = by_name(wanted, pod, self._of(pod["spec"]))
         hold = self._hold(pod, wanted["spec"])
@@ -129,12 +137,13 @@ class OwnNodes:
         asked = hold.amounts
         if node := pod["spec"].get("nodeName"):
             # Who names a node is put there by no scheduler, and counts nevertheless.
-            self.room.found(key, hold, node)
+            self.room.found(key, hold, node, bound=True)
             return in_room(wanted, asked, None)
         if pod["spec"].get("schedulingGates"):
             self.room.release(key)  # looked at again when they are gone
             return in_room(wanted, asked, ())
-        nodes = self.room.reserve(key, hold, lambda name: self._suits(name, hold.where))
+        self._refuse_too_much(hold.where)
+        nodes = self.room.reserve(key, hold, self._choice(hold.where))
         rooms = (self.real(name) for name in nodes)
         hostnames = [room.labels[HOSTNAME] for room in rooms if room is not None]
         return in_room(wanted, asked, sorted(hostnames))
@@ -147,10 +156,19 @@ class OwnNodes:
         wanted = ", ".join(f"{quantity(amount)} {name}" for name, amount in hold.amounts.items())
         return f"no node where the pod may run has {wanted} left of what you have given your nodes"
 
-    def found(self, key: ObjectKey, pod: Object, node: str) -> None:
-        """A pod is there, on that node or (empty) not on one yet; nobody has said what it holds."""
-        if (hold := self._hold(pod, pod["spec"])) is not None:
-            self.room.found(key, hold, node)
+    def found(self, key: ObjectKey, pod: Object, node: str, mirror: Object | None) -> None:
+        """A pod was there before us, on that node or (empty) waiting for one: it holds what it held.
+
+        ``mirror``: its super pod, which names the nodes to which it may go.
+        """
+        hold = self._hold(pod, pod["spec"])
+        if hold is None:
+            return
+        if node:
+            self.room.found(key, hold, node, bound=True)
+        elif mirror is not None:
+            suits = self._choice(placement(mirror["spec"]))
+            self.room.found(key, replace(hold, where=UNKNOWN), *filter(suits, self.room.nodes()))
 
     def _hold(self, pod: Object, spec: Object) -> Hold | None:
         """What the pod asks for of the resources that only the tenant knows; None: nothing."""
@@ -165,12 +183,31 @@ class OwnNodes:
 
     def real(self, name: str) -> NodeRoom | None:
         """The super cluster's node, with what it has; None: it takes no pods."""
-        entry = self._real(name)
-        return node_room(decode_object(entry.raw)) if entry is not None else None
+        if (entry := self._real(name)) is None:
+            self._rooms.pop(name, None)
+            return None
+        known = self._rooms.get(name)
+        if known is None or known[0] is not entry:
+            known = self._rooms[name] = entry, node_room(decode_object(entry.raw))
+        return known[1]
 
-    def _suits(self, name: str, where: bytes) -> bool:
-        room = self.real(name)
-        return room is not None and HOSTNAME in room.labels and suits(room, where)
+    def _choice(self, where: bytes) -> Callable[[str], bool]:
+        chosen = choice(where)
+
+        def suits(name: str) -> bool:
+            room = self.real(name)
+            return room is not None and HOSTNAME in room.labels and chosen(room)
+
+        return suits
+
+    def _refuse_too_much(self, where: bytes) -> None:
+        """All tenants share the time that looking at so many nodes by so many rules takes."""
+        if len(where) * len(self.room.nodes()) > MOST_COMPARED:
+            message = (
+                f"{len(where)} bytes of it are too many to be compared with the "
+                f"{len(self.room.nodes())} nodes that you have given resources: use fewer alternatives"
+            )
+            raise Refused("spec.affinity", "TooLarge", message)
 
     def _own_names(self) -> frozenset[str]:
         """What some node has because the tenant says so, and none because the provider does."""

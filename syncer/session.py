@@ -22,6 +22,7 @@ from syncer.reconcilers import tokens
 from syncer.reconcilers.stock import take_stock, take_stock_of_own
 from syncer.runtime.breaker import CircuitBreaker
 from syncer.runtime.clock import WallClock
+from syncer.runtime.fair_share import on_behalf_of
 from syncer.runtime.informer import Informer
 from syncer.settings import Settings
 from syncer.super_state import MASS_KINDS, TOKEN_COMPONENT, SuperState
@@ -214,6 +215,7 @@ class Session:
         await self._probing.ready()
 
     async def _patrols(self) -> None:
+        on_behalf_of.set(self._tenant.key)
         while True:
             await asyncio.sleep(self._settings.patrol_seconds)
             if self._breaker.is_open or self._suspended:
@@ -241,6 +243,7 @@ class Session:
                 return
 
     async def _renewals(self) -> None:
+        on_behalf_of.set(self._tenant.key)
         clock = WallClock()
         while True:
             if back := clock.set_back():

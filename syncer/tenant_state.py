@@ -1,5 +1,6 @@
 """One tenant as the syncer knows it, and which requests a change there leads to."""
 
+import asyncio
 from functools import partial
 
 from kube.client import Client
@@ -28,6 +29,8 @@ from syncer.usage import Usage
 from vcluster import api
 from vcluster.api import Tenant, super_namespace
 
+ROOM_SECONDS = 0.1
+"""Between room that has become free and a look at who wants it."""
 UNUSED_SECONDS = 5.0
 """How long a mirror that no pod uses any longer stays, so that the next pod finds it."""
 
@@ -35,6 +38,7 @@ UNUSED_SECONDS = 5.0
 class TenantState:
     """Stores by kind, and what is known beyond them."""
 
+    _asks_for_room = False
     quota_told: Figures | None = None
     """What the tenant's config map says of its quota."""
 
@@ -205,12 +209,24 @@ class TenantState:
         if news.all_waiting:
             self.choosy.update(key for key, pod in self.pods.items() if not pod.node)
         if news.all_waiting or news.labels:
-            for key in self.choosy:
+            for key in sorted(self.choosy, key=self._importance):
                 self.super.down.add(self.request(PODS.plural, key))
         if news.evicting:
             for key, pod in self.pods.items():
                 if pod.node in news.evicting:
                     self.super.up.add(self.request(PODS.plural, key))
+
+    def _importance(self, key: ObjectKey) -> int:
+        pod = self.pods.get(key)
+        return -pod.priority if pod is not None else 0
+
+    def named(self, key: ObjectKey, pod: Object, wanted: Object) -> Object:
+        """The super pod, which names nodes because of what the tenant says of its own. Raises Refused."""
+        had = self.own_nodes.room.nodes_of(key)
+        wanted = self.own_nodes.named(key, pod, wanted)
+        if had - self.own_nodes.room.nodes_of(key):
+            self.ask_for_room()
+        return wanted
 
     def leave_room(self, key: ObjectKey) -> None:
         """The pod needs its room no longer, of resources that the tenant itself gave to its nodes."""
@@ -218,9 +234,16 @@ class TenantState:
             self.ask_for_room()
 
     def ask_for_room(self) -> None:
-        """Ask for a look at the pods that have found no room: there may be some now."""
-        for key in self.own_nodes.room.waiting():
-            self.super.down.add(self.request(PODS.plural, key))
+        """Ask for a look at the pods that have found no room, in a moment: pods often end together."""
+        if not self._asks_for_room:
+            self._asks_for_room = True
+            asyncio.get_running_loop().call_later(ROOM_SECONDS, self._ask_for_room)
+
+    def _ask_for_room(self) -> None:
+        self._asks_for_room = False
+        if self.super.tenants.get(self.tenant.key) is self:  # else its session has ended
+            for key in self.own_nodes.room.waiting():
+                self.super.down.add(self.request(PODS.plural, key))
 
     def _pod_changed(
         self,

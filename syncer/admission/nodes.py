@@ -4,7 +4,7 @@ A part of what the scheduler looks at: taints, node selectors, required node aff
 pods that want devices. Enough to know whether a whole gang finds its devices.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -69,11 +69,20 @@ def node_room(node: Object) -> NodeRoom | None:
 
 def suits(node: NodeRoom, where: bytes) -> bool:
     """A pod of this placement may run on the node, were it empty."""
+    return choice(where)(node)
+
+
+def choice(where: bytes) -> Callable[[NodeRoom], bool]:
+    """Tells of many nodes whether a pod of this placement may run there, were they empty."""
     selector, affinity, tolerations = _decode(where)
-    for taint in node.taints:
-        if taint.effect in KEEP_AWAY and not tolerated(taint, tolerations or ()):
-            return False
-    return _is_chosen(node, selector, affinity)
+
+    def chosen(node: NodeRoom) -> bool:
+        for taint in node.taints:
+            if taint.effect in KEEP_AWAY and not tolerated(taint, tolerations or ()):
+                return False
+        return _is_chosen(node, selector, affinity)
+
+    return chosen
 
 
 def is_chosen(node: Object, spec: Object) -> bool:
@@ -156,15 +165,15 @@ def _matches(node: NodeRoom, term: Mapping[str, Any]) -> bool:
 
 def _meets(labels: Mapping[str, str], requirement: Mapping[str, Any]) -> bool:
     value, values = labels.get(requirement["key"]), requirement.get("values") or ()
-    answers = {
-        "In": value in values,
-        "NotIn": value not in values,
-        "Exists": value is not None,
-        "DoesNotExist": value is None,
-        "Gt": _compare(value, values) > 0,
-        "Lt": _compare(value, values) < 0,
-    }
-    return answers.get(requirement["operator"], False)
+    operator = requirement["operator"]
+    if operator in ("In", "NotIn"):
+        return (value in values) is (operator == "In")
+    if operator in ("Exists", "DoesNotExist"):
+        return (value is not None) is (operator == "Exists")
+    if operator in ("Gt", "Lt"):
+        difference = _compare(value, values)
+        return difference > 0 if operator == "Gt" else difference < 0
+    return False
 
 
 def _compare(value: str | None, values: Sequence[str]) -> int:

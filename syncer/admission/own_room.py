@@ -6,10 +6,13 @@ same amount (docs/decisions/0022).
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kube.objects import ObjectKey
 from syncer.admission.pod_usage import Usage
+
+UNKNOWN = b""
+"""The placement of a pod that was there before us: its super pod names nodes already."""
 
 
 @dataclass(slots=True)
@@ -68,9 +71,10 @@ class OwnRoom:
         known = self._holds.get(pod)
         if known is not None and known.uid == wish.uid:
             wish.stuck = known.stuck
-            same = known.amounts == wish.amounts and known.where == wish.where
+            same = known.amounts == wish.amounts and known.where in (wish.where, UNKNOWN)
             settled = known.nodes and not known.stuck
             if same and settled and all(self._fits(pod, wish, node) for node in known.nodes):
+                known.where = wish.where
                 return known.nodes
         wish.nodes = frozenset(
             node for node in self._capacity if self._fits(pod, wish, node) and suits(node)
@@ -78,12 +82,21 @@ class OwnRoom:
         self._set(pod, wish)
         return wish.nodes
 
-    def found(self, pod: ObjectKey, wish: Hold, node: str) -> None:
-        """A pod that was there before us; without a node it may come to any that has some of it."""
-        wish.bound = bool(node)
-        wish.stuck = not node
-        wish.nodes = frozenset((node,) if node else self._capacity)
+    def found(self, pod: ObjectKey, wish: Hold, *nodes: str, bound: bool = False) -> None:
+        """A pod was there before us, on its node (``bound``) or on its way to one of these."""
+        wish.bound, wish.nodes = bound, frozenset(nodes)
         self._set(pod, wish)
+
+    def widen(self, pod: ObjectKey, nodes: frozenset[str]) -> None:
+        """The pod may come to these too, as long as its super pod is the one that was told so."""
+        hold = self._holds.get(pod)
+        if hold is not None and not nodes <= hold.nodes:
+            self._set(pod, replace(hold, nodes=hold.nodes | nodes))
+
+    def nodes_of(self, pod: ObjectKey) -> frozenset[str]:
+        """Where the pod holds something."""
+        hold = self._holds.get(pod)
+        return hold.nodes if hold is not None else frozenset()
 
     def placed(self, pod: ObjectKey, uid: str, node: str) -> bool:
         """The pod is on a node; True: others may have room now."""

@@ -6,6 +6,7 @@ hears of it.
 """
 
 from collections.abc import Container, Iterable
+from itertools import islice
 
 from kube.objects import Object
 from kube.quantities import nanos
@@ -15,6 +16,8 @@ from vcluster import api
 
 _OF_KUBERNETES = "kubernetes.io"
 RESOURCES = "resources"
+MOST_OWN = 32
+"""Of a tenant's own on one node; what it adds beyond them is undone."""
 
 
 def may_be_own(name: str) -> bool:
@@ -89,7 +92,8 @@ def _without(container: Object, names: Container[str]) -> Object:
 
 
 def _own(names: Iterable[str], given: Container[str]) -> list[str]:
-    return [name for name in names if may_be_own(name) and name not in given]
+    own = (name for name in names if may_be_own(name) and name not in given)
+    return list(islice(own, MOST_OWN))
 
 
 _AMOUNTS = ("capacity", "allocatable")

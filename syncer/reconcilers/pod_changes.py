@@ -38,7 +38,7 @@ class PodChanges:
         live = decode_object(await self._super.client.get(PODS, mirror_key))
         marks = {api.DIGEST_ANNOTATION: digest, **pod_marks(pod)}
         refused: Forbidden | Invalid | Refused | None = None
-        named = None if source.node else partial(state.own_nodes.named, key, pod)
+        named = None if source.node else partial(state.named, key, pod)
         for patch in patches(live, pod, state.tenant, self._super.offers, named):
             body = patch.body
             resizes = patch.subresource == "resize"

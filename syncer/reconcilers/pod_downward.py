@@ -1,5 +1,7 @@
 """A tenant's pod, downward: create, the few updates that are possible, delete."""
 
+from contextlib import nullcontext
+
 import structlog
 
 from kube.errors import AlreadyExists, ApiError, Conflict, Forbidden, Invalid, NotFound, ServerError
@@ -23,6 +25,7 @@ from syncer.reconcilers.pod_admission import PodAdmission
 from syncer.reconcilers.pod_changes import PodChanges
 from syncer.reconcilers.pod_requirements import PodRequirements
 from syncer.reconcilers.runtime_classes import class_of, know_class, tell_not_offered
+from syncer.runtime.fair_share import out_of_turn
 from syncer.super_state import SuperState
 from syncer.tenant_state import TenantState
 from vcluster import api
@@ -92,6 +95,7 @@ class PodDownward:
             wanted = admitted(self._translated(state, key, pod), state.tenant)
             candidate = await self._admission.candidate(state, key, mirror_key, pod, wanted)
         except Refused as refused:
+            state.leave_room(key)
             state.usage.record(key, ())
             if refused.field == RUNTIME_CLASS:
                 state.unclassed.add(key)  # looked at again when the tenant's classes change, too
@@ -113,7 +117,7 @@ class PodDownward:
         if not state.own_nodes.concern(pod):
             return wanted
         state.choosy.add(key)
-        return state.own_nodes.named(key, pod, wanted)
+        return state.named(key, pod, wanted)
 
     async def _forget_predecessor(self, state: TenantState, key: ObjectKey, uid: str) -> None:
         """Tokens of a pod that had the same name: nothing else comes by when it is replaced."""
@@ -137,10 +141,12 @@ class PodDownward:
             await self._requirements.of_new(state, key, pod)
             # Last: what is granted is sent at once, and the members of a gang have all that they need.
             if candidate and not await self._admission.admit(state, key, candidate):
+                if candidate.wanted is None:  # else it is admitted for the nodes that it has
+                    state.leave_room(key)
                 return
             tokens.plan(state, pod)
             self._super.admission.sending(state.request(PODS.plural, key))
-            answer = await self._super.client.create(PODS, mirror_key, encode(wanted))
+            made = self._super.pods.put(await self._create_mirror(mirror_key, wanted, candidate))
         except AlreadyExists:
             if not await self._in_the_way(state, key, mirror_key, source):
                 raise
@@ -153,7 +159,6 @@ class PodDownward:
             await self._not_created(state, key, pod, error)
             raise
         state.anew.settled(key)
-        made = self._super.pods.put(answer)
         self._check_place(state, key, source.uid, made)
         await no_longer_refused(state, key, pod)
         await tell_not_offered(state, key, pod, made.handler if made else "")
@@ -161,6 +166,14 @@ class PodDownward:
             self._super.down.add(state.request(PODS.plural, key))  # they only come in an update
         else:
             source.synced = source.mutable
+
+    async def _create_mirror(
+        self, mirror_key: ObjectKey, wanted: Object, candidate: Candidate | None
+    ) -> bytes:
+        # Other syncers wait until what was granted devices has been sent (membership/turn.py).
+        granted = candidate is not None and candidate.wanted is not None
+        with out_of_turn() if granted else nullcontext():
+            return await self._super.client.create(PODS, mirror_key, encode(wanted))
 
     def _check_place(
         self, state: TenantState, key: ObjectKey, uid: str, made: SuperPod | None
@@ -181,6 +194,7 @@ class PodDownward:
                 message = "an admission webhook of the super cluster does not answer; tried again"
                 await tell(state, PODS, key, pod["metadata"]["uid"], "FailedMirror", message)
         elif "service account" not in error.message:  # a new namespace: it comes in a moment
+            state.leave_room(key)
             await refuse(state, key, pod, "FailedMirror", error.message)
             self._super.admission.withdraw(state.request(PODS.plural, key))
 
@@ -259,9 +273,11 @@ class PodDownward:
             return False
         if not (mirror.named or state.own_nodes.concern(pod)):
             return False
+        had = state.own_nodes.room.nodes_of(key)
         marks = self._translated(state, key, pod)["metadata"]["annotations"]
         if marks.get(api.VIRTUAL_NODES_ANNOTATION, "") == mirror.named:
             return False
+        state.own_nodes.room.widen(key, had)  # until it is gone it may still be bound there
         state.anew.remove(mirror.uid)
         await self._super.client.delete(PODS, mirror_key, uid=mirror.uid, version=mirror.version)
         return True

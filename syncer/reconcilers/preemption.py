@@ -82,7 +82,7 @@ class Preemption:
         amounts, where = requested(pod, spec.get("overhead")) | {"pods": NANOS}, placement(spec)
         if (own := state.own_nodes.room.get(key)) is not None:
             # Of the tenant's own resources the super pod says nothing but the nodes that have some left.
-            amounts, where = {**amounts, **own.amounts}, own.where
+            amounts, where = {**amounts, **own.amounts}, own.where or where
         wanted = Wanted(amounts, where)
         nominated = pod["status"].get("nominatedNodeName", "")
         place = _Place(key, mirror_key, metadata["uid"], source, wanted, nominated)

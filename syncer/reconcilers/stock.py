@@ -1,9 +1,12 @@
 """What a tenant's pods hold, of its quota and of its own resources, counted when its session begins."""
 
+from collections.abc import AsyncIterator
+
 import msgspec
 import structlog
 
-from kube.objects import ObjectKey, decode_object
+from kube.client import Client
+from kube.objects import Object, ObjectKey, decode_object
 from kube.resources import PODS
 from syncer.admission.ledger import Item
 from syncer.counted import count
@@ -44,14 +47,24 @@ async def take_stock_of_own(state: TenantState) -> None:
     """
     if not state.own_nodes.room.nodes():
         return
-    async for page in state.client.pages(PODS):
+    selector = f"{api.TENANT_LABEL}={state.tenant.key}"
+    mirrors = {}
+    async for pod in _all_pods(state.super.client, selector):
+        marks = pod["metadata"].get("annotations") or {}
+        if not pod["spec"].get("nodeName"):
+            mirrors[marks.get(api.UID_ANNOTATION)] = pod
+    async for pod in _all_pods(state.client):
+        metadata = pod["metadata"]
+        key = ObjectKey(metadata["namespace"], metadata["name"])
+        known = state.pods.get(key)
+        if known is not None and known.uid == metadata["uid"] and not known.finished:
+            state.own_nodes.found(key, pod, known.node, mirrors.get(known.uid))
+
+
+async def _all_pods(client: Client, selector: str = "") -> AsyncIterator[Object]:
+    async for page in client.pages(PODS, label_selector=selector):
         for item in page.items or ():
-            pod = decode_object(bytes(item))
-            metadata = pod["metadata"]
-            key = ObjectKey(metadata["namespace"], metadata["name"])
-            known = state.pods.get(key)
-            if known is not None and known.uid == metadata["uid"] and not known.finished:
-                state.own_nodes.found(key, pod, known.node)
+            yield decode_object(bytes(item))
 
 
 async def _pods(state: TenantState) -> None:

@@ -6,14 +6,28 @@ passes a loud tenant's requests. Kept back here, the next one is of the tenant t
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, contextmanager
 from contextvars import ContextVar
 
 from kube.transport import Response, Stream, Transport
 
 on_behalf_of: ContextVar[str] = ContextVar("on_behalf_of", default="")
 """The tenant for which this task works; empty: none, and it never waits."""
+
+SLOW_SECONDS = 0.5
+"""After that a request does not count any more. What takes so long is no work for the API server: it waits
+there, for a webhook that hangs for example, and must not keep others from their turn."""
+
+
+@contextmanager
+def out_of_turn() -> Iterator[None]:
+    """What is asked inside this block does not wait: somebody counts on its being sent at once."""
+    before = on_behalf_of.set("")
+    try:
+        yield
+    finally:
+        on_behalf_of.reset(before)
 
 
 class FairShare:
@@ -68,6 +82,19 @@ class FairShare:
             del self._under_way[tenant]
 
 
+class _Place:
+    def __init__(self, share: FairShare, tenant: str) -> None:
+        self._share = share
+        self._tenant = tenant
+        self._left = False
+
+    def leave(self) -> None:
+        """Done again, it changes nothing."""
+        if not self._left:
+            self._left = True
+            self._share.leave(self._tenant)
+
+
 class FairTransport:
     """A transport whose requests on behalf of tenants take turns; streams do not."""
 
@@ -83,10 +110,13 @@ class FairTransport:
         if not tenant:
             return await self._transport.request(method, target, headers, body, timeout)
         await self._share.enter(tenant)
+        place = _Place(self._share, tenant)
+        slow = asyncio.get_running_loop().call_later(SLOW_SECONDS, place.leave)
         try:
             return await self._transport.request(method, target, headers, body, timeout)
         finally:
-            self._share.leave(tenant)
+            slow.cancel()
+            place.leave()
 
     def stream(
         self,

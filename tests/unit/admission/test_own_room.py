@@ -5,7 +5,7 @@ import random
 import pytest
 
 from kube.objects import ObjectKey
-from syncer.admission.own_room import Hold, OwnRoom
+from syncer.admission.own_room import UNKNOWN, Hold, OwnRoom
 
 FOO = "example.com/foo"
 WHERE = b"[null,null,null]"
@@ -95,10 +95,20 @@ def test_a_more_important_pod_may_take_what_is_kept_for_another() -> None:
 
 def test_a_pod_that_was_there_before_counts_wherever_it_may_come_to_be() -> None:
     room = a_room(one=2, two=2)
-    room.found(a_key("bound"), a_wish("bound", 2), "one")
-    room.found(a_key("waits"), a_wish("waits", 2), "")
+    room.found(a_key("bound"), a_wish("bound", 2), "one", bound=True)
+    room.found(a_key("waits"), a_wish("waits", 2, where=UNKNOWN), "two")
     assert reserve(room, "new") == set()
-    assert reserve(room, "waits") == {"two"}, "it is on no node itself yet"
+    assert reserve(room, "waits") == {"two"}, "it keeps what it has been told"
+
+
+def test_a_pod_whose_super_pod_is_not_gone_yet_holds_both_places() -> None:
+    room = a_room(one=2, two=2)
+    assert reserve(room, "a") == {"one", "two"}
+    room.has("one", {})
+    assert reserve(room, "a") == {"two"}
+    room.has("one", {FOO: 2})
+    room.widen(a_key("a"), frozenset({"one"}))
+    assert reserve(room, "b") == set()
 
 
 def test_nothing_is_left_of_pods_that_have_gone() -> None:

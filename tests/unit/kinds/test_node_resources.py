@@ -113,3 +113,10 @@ def test_a_pod_goes_without_them_and_keeps_all_else() -> None:
     assert changed["initContainers"][0]["resources"] == {"limits": {}}
     assert changed["novel"] == 1
     assert spec["containers"][0]["resources"]["requests"] == amounts, "the pod itself is untouched"
+
+
+def test_a_node_is_given_so_many_and_no_more() -> None:
+    many = {f"example.com/r{number}": "1" for number in range(100)}
+    copy = brought_up_to_date(a_copy(a_node(), **many), a_node())
+    assert len(own(copy)) == node_resources.MOST_OWN
+    assert len(copy["status"]["capacity"]) == node_resources.MOST_OWN + 1

@@ -143,3 +143,16 @@ async def test_one_that_is_given_up_just_as_its_turn_comes_passes_it_on() -> Non
     await eventually(lambda: crowd.server.asked[-1] == "c", "c is through")
     await crowd.answers()
     assert await tasks[2] == OK
+
+
+async def test_a_slow_one_does_not_keep_others_from_their_turn() -> None:
+    """A webhook hangs, for example: waiting for it is no work for the API server."""
+    crowd = Crowd(1)
+    tasks = [await crowd.ask(name) for name in ("slow", "quiet")]
+    await eventually(lambda: crowd.server.asked == ["slow", "quiet"], "the quiet one is through")
+    assert crowd.server.under_way == 2
+    third = await crowd.ask("third")
+    await crowd.answers(2)
+    assert crowd.server.asked[2:] == ["third"], "its place was given back once"
+    await crowd.answers()
+    await asyncio.gather(*tasks, third)

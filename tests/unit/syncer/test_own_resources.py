@@ -6,13 +6,15 @@ import msgspec
 import pytest
 
 from kube.objects import Object, ObjectKey
-from kube.resources import NODES, PODS
+from kube.resources import EVENTS, NODES, PODS
 from syncer.entries import Entry, entry_decoder
-from syncer.kinds.mirror import KEYS_ANNOTATIONS
+from syncer.kinds.mirror import KEYS_ANNOTATIONS, Refused
 from syncer.kinds.node_labels import HOSTNAME
 from syncer.kinds.virtual_nodes import NOWHERE
 from syncer.own_nodes import OwnNodes
 from tests.builders import a_node, a_pod, with_metadata
+from tests.fakes.status import forbidden
+from tests.fakes.targets import Target
 from tests.fakes.waiting import eventually
 from tests.unit.kinds.builders import ACME
 from tests.unit.syncer.test_preemption import UNSCHEDULABLE, leaving
@@ -191,10 +193,100 @@ async def test_a_pod_that_finds_no_place_where_it_may_go_gets_more_nodes(
     await may_go(acme, "first", "one", "two")
 
 
-def test_what_a_node_really_has_is_no_tenants_whatever_the_record_says() -> None:
-    def an_entry(node: Object) -> Entry:
-        return entry_decoder(keep_bytes=True)(msgspec.json.encode(node))[1]
+@pytest.mark.parametrize("by", ["us", "the super cluster"])
+async def test_a_pod_that_is_refused_holds_nothing(
+    world: World, acme: TenantCluster, by: str
+) -> None:
+    def refuses(target: Target, _obj: Object) -> None:
+        if (target.plural, target.name) == ("pods", "refused"):
+            raise forbidden("pods", target.name, "the super cluster does not want it")
 
+    await give(acme, "one", "2")
+    if by != "us":
+        world.super.verbs.admission.append(refuses)
+    acme.server.create(PODS, a_worker("refused", hostNetwork=by == "us"))
+    await eventually(lambda: acme.server.objects(EVENTS), "the tenant is told")
+    acme.server.create(PODS, a_worker("good"))
+    await may_go(acme, "good", "one")
+
+
+@pytest.mark.parametrize(
+    "away",
+    [{"unschedulable": True}, {"taints": [{"key": "not-ready", "effect": "NoSchedule"}]}],
+    ids=["cordoned", "tainted"],
+)
+async def test_a_node_that_takes_pods_again_is_offered_to_who_waits(
+    world: World, acme: TenantCluster, away: Object
+) -> None:
+    await give(acme, "one", "2")
+    node = ObjectKey("", "one")
+    world.super.patch(NODES, node, {"spec": away})
+
+    def is_away() -> bool:
+        spec = acme.server.live(NODES, node).get("spec") or {}
+        return all(spec.get(field) == value for field, value in away.items())
+
+    await eventually(is_away, "the tenant sees it")
+    acme.server.create(PODS, a_worker("waits"))
+    await may_go(acme, "waits")
+    world.super.patch(NODES, node, {"spec": dict.fromkeys(away)})
+    await may_go(acme, "waits", "one")
+
+
+async def test_what_a_smaller_capacity_leaves_is_offered_to_who_waits(acme: TenantCluster) -> None:
+    await give(acme, "one", "5")
+    acme.server.create(PODS, a_worker("large", "5"))
+    await may_go(acme, "large", "one")
+    for name in ("a", "b", "c"):
+        acme.server.create(PODS, a_worker(name))
+        await may_go(acme, name)
+    await give(acme, "one", "3")
+    await may_go(acme, "large")
+    waiting = ("a", "b", "c")
+    await eventually(lambda: [places(acme, name) for name in waiting].count(["one"]) == 1, "one")
+
+
+async def test_a_new_syncer_leaves_room_to_whom_it_was_given(
+    world: World, acme: TenantCluster
+) -> None:
+    await give(acme, "one", "2")
+    acme.server.create(PODS, a_worker("first"))
+    await may_go(acme, "first", "one")
+    uid = (acme.mirror(PODS, a_key("first")) or {})["metadata"]["uid"]
+    for name in ("a", "b", "c"):
+        acme.server.create(PODS, a_worker(name))
+        await may_go(acme, name)
+    await world.kill_syncer()
+    await world.start_syncer()
+    await world.nothing_to_do()
+    mirror = acme.mirror(PODS, a_key("first")) or {}
+    assert mirror["metadata"]["uid"] == uid, "nobody has made it anew"
+    assert places(acme, "a") == places(acme, "b") == [NOWHERE]
+
+
+def an_entry(node: Object) -> Entry:
+    return entry_decoder(keep_bytes=True)(msgspec.json.encode(node))[1]
+
+
+def test_a_pod_that_would_take_long_to_look_at_is_refused() -> None:
+    marks = {api.UID_ANNOTATION: "real", KEYS_ANNOTATIONS["resources"]: ""}
+    own = OwnNodes(ACME, list, lambda _name: None)
+    for number in range(100):
+        node = with_metadata(
+            a_node(f"node-{number}"), uid="u", resourceVersion="1", annotations=marks
+        )
+        copy = an_entry(node | {"status": {"capacity": {FOO: "1"}}})
+        own.changed(f"node-{number}", None, copy)
+    terms = [
+        {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["x" * 60]}]}
+    ] * 300
+    required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}
+    pod = with_metadata(a_worker("long", affinity={"nodeAffinity": required}), uid="uid-long")
+    with pytest.raises(Refused, match=r"spec\.affinity"):
+        own.named(a_key("long"), pod, pod)
+
+
+def test_what_a_node_really_has_is_no_tenants_whatever_the_record_says() -> None:
     real = with_metadata(a_node("one", **{HOSTNAME: "one"}), uid="real", resourceVersion="1")
     real = real | {"status": {"capacity": {FOO: "1"}, "allocatable": {FOO: "1"}}}
     forged = {api.UID_ANNOTATION: "real", KEYS_ANNOTATIONS["resources"]: ""}
