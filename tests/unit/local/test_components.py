@@ -163,7 +163,8 @@ def test_options_that_are_not_given_stay() -> None:
 
 
 def test_the_stages_take_the_delay() -> None:
-    stages = list(yaml.safe_load_all(render_stages(Options(pod_start_delay=2))))
+    rendered = yaml.safe_load_all(render_stages(Options(pod_start_delay=2)))
+    stages = [one for one in rendered if one["kind"] == "Stage"]
     running = next(s for s in stages if s["metadata"]["name"] == "pod-running")
     assert running["spec"]["delay"] == {
         "durationMilliseconds": 1200,
