@@ -91,7 +91,8 @@ class OwnNodes:
         if new is not None:
             self._tainted[name] = new
         evicting = (old.evicting if old else ()) != (new.evicting if new else ())
-        all_waiting = old != new or self._has_other_resources(name, had, has)
+        resources = self._has_other_resources(name, had, has)
+        all_waiting = old != new or resources
         self._news = News(
             labels=self._news.labels or labels,
             all_waiting=self._news.all_waiting or all_waiting,

@@ -268,6 +268,20 @@ def an_entry(node: Object) -> Entry:
     return entry_decoder(keep_bytes=True)(msgspec.json.encode(node))[1]
 
 
+def test_a_taint_and_a_resource_may_come_and_go_together() -> None:
+    keys = ("taints", "resources")
+    marks = {api.UID_ANNOTATION: "real"} | {KEYS_ANNOTATIONS[key]: "" for key in keys}
+    node = with_metadata(a_node("one"), uid="u", resourceVersion="1", annotations=marks)
+    taint = {"key": "mine", "effect": "NoSchedule"}
+    copy = an_entry(node | {"spec": {"taints": [taint]}, "status": {"capacity": {FOO: "1"}}})
+    own = OwnNodes(ACME, list, lambda _name: None)
+    own.changed("one", None, copy)
+    assert own.room.capacity("one")
+    own.changed("one", copy, None)
+    assert not own.room.nodes()
+    assert not own.speak_of("one")
+
+
 def test_a_pod_that_would_take_long_to_look_at_is_refused() -> None:
     marks = {api.UID_ANNOTATION: "real", KEYS_ANNOTATIONS["resources"]: ""}
     own = OwnNodes(ACME, list, lambda _name: None)
