@@ -34,7 +34,6 @@ class FairShare:
     """Lets ``limit`` pass at a time."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
         self._under_way: dict[str, int] = {}
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
         self._free = limit
