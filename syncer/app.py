@@ -51,10 +51,11 @@ class App:
         transport = transport_for(credentials)
         self._membership = _membership(settings, transport, self._note)
         fence = self._membership.fence
-        shared = FairTransport(FencedTransport(transport, fence), settings.super_inflight)
-        self._client = Client(shared, settings.request_timeout)
         self._down = WorkQueue(settings.tenant_inflight)
         self._up = WorkQueue(settings.tenant_inflight)
+        fenced = FencedTransport(transport, fence)
+        shared = FairTransport(fenced, settings.super_inflight, self._down.weight)
+        self._client = Client(shared, settings.request_timeout)
         kinds = downward_kinds(settings.denied, settings.pods, settings.gateway_address)
         shown = upward_kinds(settings.node_agent_port)
         self._turn = Turn(

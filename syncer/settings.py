@@ -27,8 +27,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Reconciliations at once, in each direction."""
     tenant_inflight: int = 3
     """Reconciliations at once for one tenant, in each direction."""
-    super_inflight: Annotated[int, msgspec.Meta(ge=1)] = 6
-    """Requests to the super cluster at once on behalf of tenants, who take turns; streams are not counted."""
+    super_inflight: Annotated[int, msgspec.Meta(ge=1)] = 32
+    """Requests to the super cluster at once on behalf of tenants, who take turns, while it answers quickly;
+    fewer when it does not (runtime/allowance.py). Streams are not counted."""
     request_timeout: float = 5.0
     """Seconds for one request to an API server."""
     patrol_seconds: float = 300.0

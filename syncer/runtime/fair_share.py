@@ -1,16 +1,20 @@
 """Few requests under way to the super cluster, and whose turn it is among its tenants.
 
 What an API server on busy cores is asked at once waits inside it, first come first served: there nobody
-passes a loud tenant's requests. Kept back here, the next one is of the tenant that has the fewest under way.
+passes a loud tenant's requests. Kept back here, the next one is of the tenant that has the fewest under way,
+and among these of the one that has had the fewest turns lately: a quiet tenant passes all loud ones
+(start-time fair queueing: Goyal, Vin, Cheng, 1996; with some turns of credit for who comes back).
 """
 
 import asyncio
+import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
 from contextvars import ContextVar
 
 from kube.transport import Response, Stream, Transport
+from syncer.runtime.allowance import Allowance
 
 on_behalf_of: ContextVar[str] = ContextVar("on_behalf_of", default="")
 """The tenant for which this task works; empty: none, and it never waits."""
@@ -18,6 +22,11 @@ on_behalf_of: ContextVar[str] = ContextVar("on_behalf_of", default="")
 SLOW_SECONDS = 0.5
 """After that a request does not count any more. What takes so long is no work for the API server: it waits
 there, for a webhook that hangs for example, and must not keep others from their turn."""
+TOO_MANY_REQUESTS = 429
+CREDIT = 4
+"""Turns that a tenant may have at once, before all that wait, when it had none for as many rounds: two pods
+with their tokens."""
+FEW = 1024
 
 
 @contextmanager
@@ -31,18 +40,34 @@ def out_of_turn() -> Iterator[None]:
 
 
 class FairShare:
-    """Lets ``limit`` pass at a time."""
+    """Lets as many pass at a time as ``allowance`` says.
 
-    def __init__(self, limit: int) -> None:
+    ``weight`` of a tenant: of two that always wait, one with the weight 2 has twice as many turns.
+    """
+
+    def __init__(
+        self, allowance: Allowance, weight: Callable[[str], int] = lambda tenant: 1
+    ) -> None:
+        self._allowance = allowance
+        self._weight = weight
+        self._passed = 0
         self._under_way: dict[str, int] = {}
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
-        self._free = limit
+        self._rounds = 0.0
+        """Turns that a tenant of weight 1 had which always waited: how far the others are."""
+        self._next_turns: dict[str, float] = {}
+        """Where among the rounds a tenant's next turn is; of those that are further than CREDIT allows."""
+        self._many = FEW
+
+    @property
+    def scarce(self) -> bool:
+        """Somebody waits."""
+        return bool(self._waiting)
 
     async def enter(self, tenant: str) -> None:
         """Wait for one's turn. Whoever has come through calls ``leave``."""
-        if self._free > 0:
-            self._free -= 1
-            self._count(tenant, 1)
+        if self._passed < self._allowance.limit:
+            self._pass(tenant)
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(tenant, deque()).append(turn)
@@ -55,30 +80,44 @@ class FairShare:
 
     def leave(self, tenant: str) -> None:
         """One has ended: the next may go."""
-        self._count(tenant, -1)
-        self._free += 1
-        while self._free and (turn := self._next()) is not None:
+        self._passed -= 1
+        if left := self._under_way[tenant] - 1:
+            self._under_way[tenant] = left
+        else:
+            del self._under_way[tenant]
+        while self._passed < self._allowance.limit and (turn := self._next()) is not None:
             turn.set_result(None)
 
     def _next(self) -> asyncio.Future[None] | None:
-        """Who has waited longest of the tenant with the fewest under way; it is counted now."""
+        """Who has waited longest of the tenant whose turn it is; it is counted now."""
         while self._waiting:
-            tenant = min(self._waiting, key=lambda name: self._under_way.get(name, 0))
+            tenant = min(self._waiting, key=self._rank)
             queue = self._waiting.pop(tenant)
             turn = queue.popleft()
             if queue:
                 self._waiting[tenant] = queue  # last among its equals from now on
             if not turn.cancelled():
-                self._free -= 1
-                self._count(tenant, 1)
+                self._pass(tenant)
                 return turn
         return None
 
-    def _count(self, tenant: str, change: int) -> None:
-        if count := self._under_way.get(tenant, 0) + change:
-            self._under_way[tenant] = count
-        else:
-            del self._under_way[tenant]
+    def _rank(self, tenant: str) -> tuple[float, float]:
+        return self._under_way.get(tenant, 0) / self._weight(tenant), self._next_turn(tenant)
+
+    def _next_turn(self, tenant: str) -> float:
+        earliest = self._rounds - CREDIT
+        return max(self._next_turns.get(tenant, earliest), earliest)
+
+    def _pass(self, tenant: str) -> None:
+        turn = self._next_turn(tenant)
+        self._rounds = max(self._rounds, turn)
+        self._next_turns[tenant] = turn + 1 / self._weight(tenant)
+        self._passed += 1
+        self._under_way[tenant] = self._under_way.get(tenant, 0) + 1
+        if len(self._next_turns) > self._many:
+            past = self._rounds - CREDIT
+            self._next_turns = {name: at for name, at in self._next_turns.items() if at > past}
+            self._many = max(FEW, 2 * len(self._next_turns))
 
 
 class _Place:
@@ -95,11 +134,22 @@ class _Place:
 
 
 class FairTransport:
-    """A transport whose requests on behalf of tenants take turns; streams do not."""
+    """A transport whose requests on behalf of tenants take turns, ``most`` at once; streams do not.
 
-    def __init__(self, transport: Transport, limit: int) -> None:
+    ``weight``: see FairShare.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        most: int,
+        weight: Callable[[str], int] = lambda tenant: 1,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._transport = transport
-        self._share = FairShare(limit)
+        self._clock = clock
+        self._allowance = Allowance(most, clock)
+        self._share = FairShare(self._allowance, weight)
 
     async def request(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes, timeout: float
@@ -111,11 +161,20 @@ class FairTransport:
         await self._share.enter(tenant)
         place = _Place(self._share, tenant)
         slow = asyncio.get_running_loop().call_later(SLOW_SECONDS, place.leave)
+        start = self._clock()
         try:
-            return await self._transport.request(method, target, headers, body, timeout)
+            response = await self._transport.request(method, target, headers, body, timeout)
+            self._learn(method, response, self._clock() - start)
+            return response
         finally:
             slow.cancel()
             place.leave()
+
+    def _learn(self, method: str, response: Response, seconds: float) -> None:
+        if response.status == TOO_MANY_REQUESTS:
+            self._allowance.pressed()
+        elif method != "GET":  # what reading takes hangs on how much is read
+            self._allowance.answered(method, seconds, self._share.scarce)
 
     def stream(
         self,

@@ -170,6 +170,11 @@ class WorkQueue:
         """How many requests the tenant gets in its turn."""
         self._line(tenant).weight = max(1, weight)
 
+    def weight(self, tenant: str) -> int:
+        """As set; 1 for a tenant that is not known."""
+        line = self._lines.get(tenant)
+        return line.weight if line else 1
+
     def pause(self, tenant: str) -> None:
         """Keep the tenant's requests, and hand none out."""
         self._line(tenant).paused = True

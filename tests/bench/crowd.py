@@ -77,7 +77,10 @@ async def target(client: Client) -> Target:
 
 
 async def series(name: str, targets: Sequence[Target], options: argparse.Namespace) -> None:
-    """The regular tenants' pods once; what they took is printed, and they go."""
+    """The regular tenants' pods once; what they took is printed, and they go.
+
+    Ends when they have gone: their deletions are work of this series, not of the next one.
+    """
     pods = load.spread(targets, name, options.paced * len(targets))
     start = monotonic()
     await load.paced(pods, options.rate)
@@ -89,6 +92,7 @@ async def series(name: str, targets: Sequence[Target], options: argparse.Namespa
         say(f"{name}: {len(values)} pods, create→{what} {figures}")
     say(f"{name}: {took:.0f} s in all, {missed} not running; load {os.getloadavg()[0]:.1f}")
     await load.delete(pods)
+    await watching.missing(seen, lambda moments: moments.gone is not None, END_SECONDS)
 
 
 def bound(pods: Sequence[Pod]) -> list[float]:

@@ -1,13 +1,14 @@
-"""Turns at the super cluster: who has the fewest requests under way comes next."""
+"""Turns at the super cluster: who has the fewest requests under way, and lately, comes next."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 
 import pytest
 
 from kube.transport import Response, Stream
-from syncer.runtime.fair_share import FairTransport, on_behalf_of
+from syncer.runtime.allowance import LEAST
+from syncer.runtime.fair_share import CREDIT, FEW, FairTransport, on_behalf_of
 from tests.fakes.waiting import eventually
 
 OK = Response(200, None, b"")
@@ -38,8 +39,8 @@ class Server:
             if answer in self._open:
                 self._open.remove(answer)
 
-    def answer(self, place: int = 0) -> None:
-        self._open.pop(place).set_result(OK)
+    def answer(self, place: int = 0, status: int = 200) -> None:
+        self._open.pop(place).set_result(OK._replace(status=status))
 
     def stream(
         self,
@@ -58,16 +59,18 @@ class Server:
 class Crowd:
     """Tenants that ask a server through turns of which there are ``limit`` at a time."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, weight: Callable[[str], int] = lambda tenant: 1) -> None:
         self.server = Server()
-        self._transport = FairTransport(self.server, limit)
+        self.now = 0.0
+        """By the transport's clock: it stands still unless the test moves it."""
+        self._transport = FairTransport(self.server, limit, weight, lambda: self.now)
 
-    async def ask(self, tenant: str) -> "asyncio.Task[Response]":
+    async def ask(self, tenant: str, method: str = "POST") -> "asyncio.Task[Response]":
         """Begin a request; it is under way, or waits, when this returns."""
 
         async def request() -> Response:
             on_behalf_of.set(tenant)
-            return await self._transport.request("GET", tenant, {}, b"", 5.0)
+            return await self._transport.request(method, tenant, {}, b"", 5.0)
 
         task = asyncio.create_task(request())
         await asyncio.sleep(0)
@@ -101,13 +104,138 @@ async def test_equals_take_turns() -> None:
 
 
 async def test_who_has_fewest_under_way_comes_next() -> None:
-    crowd = Crowd(3)
-    tasks = [await crowd.ask(name) for name in ("a", "a", "b", "a", "b", "c", "c", "b")]
-    assert crowd.server.asked == ["a", "a", "b"]
-    await crowd.answers(5)
-    assert crowd.server.asked[3:] == ["c", "a", "b", "c", "b"]
+    crowd = Crowd(2)
+    tasks = [await crowd.ask(name) for name in ("b", "b", "a", "a", "a")]
+    crowd.server.answer(1)
+    await eventually(lambda: crowd.server.under_way == 2, "the next is through")
+    assert crowd.server.asked == ["b", "b", "a"], "b has one under way still"
+    tasks += [await crowd.ask("b")]
+    crowd.server.answer(1)
+    await eventually(lambda: crowd.server.under_way == 2, "the next is through")
+    assert crowd.server.asked[3:] == ["a"], "though a has had as many turns as b"
+    await crowd.answers(4)
+    assert await asyncio.gather(*tasks) == [OK] * 6
+
+
+async def test_one_with_credit_does_not_hold_all_places() -> None:
+    """Its requests may be slow ones."""
+    crowd = Crowd(2)
+    tasks = [await crowd.ask("used") for _ in range(9)]
+    await crowd.answers(7)
+    tasks += [await crowd.ask(name) for name in ("fresh", "fresh", "used")]
+    await crowd.answers(1)
+    assert crowd.server.asked[-1] == "fresh"
+    await crowd.answers(1)
+    assert crowd.server.asked[-1] == "used", "fresh has one under way already"
     await crowd.answers(3)
-    assert await asyncio.gather(*tasks) == [OK] * 8
+    await asyncio.gather(*tasks)
+
+
+async def grown(crowd: Crowd, method: str = "POST") -> int:
+    """How many are under way at once after many quick answers while others wait; they are answered too."""
+    tasks = [await crowd.ask("a", method) for _ in range(200)]
+    await crowd.answers(150)
+    found = crowd.server.under_way
+    while crowd.server.under_way:
+        await crowd.answers()
+    await asyncio.gather(*tasks)
+    return found
+
+
+async def test_a_server_that_answers_quickly_is_asked_more_at_once() -> None:
+    assert await grown(Crowd(8)) == 8
+
+
+async def test_what_reading_takes_says_nothing() -> None:
+    """It hangs on how much is read."""
+    assert await grown(Crowd(8), "GET") == LEAST
+
+
+@pytest.mark.parametrize("status", [200, 429], ids=["slowly", "that it has too much to do"])
+async def test_a_server_that_answers_so_is_asked_less_at_once(status: int) -> None:
+    crowd = Crowd(8)
+    crowd.now = 0.001
+    assert await grown(crowd) == 8
+    tasks = [await crowd.ask("a") for _ in range(60)]
+    assert crowd.server.under_way == 8
+    for _ in range(50):
+        if status == 200:
+            crowd.now += 1.0
+        crowd.server.answer(status=status)
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+    assert crowd.server.under_way == LEAST
+    while crowd.server.under_way:
+        await crowd.answers()
+    await asyncio.gather(*tasks)
+
+
+async def test_who_was_quiet_passes_all_who_were_not() -> None:
+    """Also with what it asks next: a pod is two requests."""
+    crowd = Crowd(1)
+    loud = [await crowd.ask(name) for name in ("a", "b", "c") for _ in range(9)]
+    await crowd.answers(15)
+    quiet = []
+    for _ in range(CREDIT):
+        quiet.append(await crowd.ask("quiet"))
+        await crowd.answers()
+    assert crowd.server.asked[-CREDIT:] == ["quiet"] * CREDIT
+    await crowd.answers(12)
+    assert await asyncio.gather(*loud, *quiet) == [OK] * (27 + CREDIT)
+
+
+async def test_who_comes_back_loud_has_no_more_than_its_credit() -> None:
+    """However long it was away, and however much the others have had meanwhile."""
+    crowd = Crowd(1)
+    tasks = [await crowd.ask("steady") for _ in range(40)]
+    await crowd.answers(30)
+    tasks += [await crowd.ask("back") for _ in range(10)]
+    await crowd.answers(9)
+    asked = crowd.server.asked[31:]
+    assert asked[: CREDIT + 1].count("back") >= CREDIT
+    assert asked.count("back") <= CREDIT + 3, "then they take turns"
+    await crowd.answers(11)
+    await asyncio.gather(*tasks)
+
+
+async def test_turns_had_while_nobody_waited_are_no_debt() -> None:
+    """The others' bursts would else be served first until they had as many."""
+    crowd = Crowd(1)
+    for _ in range(50):
+        task = await crowd.ask("early")
+        await crowd.answers()
+        await task
+    tasks = [await crowd.ask(name) for name in ("b", "c") for _ in range(20)]
+    tasks += [await crowd.ask("early")]
+    await crowd.answers(2 * (CREDIT + 1) + 1)
+    assert "early" in crowd.server.asked[50:]
+    await crowd.answers(41 - 2 * (CREDIT + 1) - 1)
+    await asyncio.gather(*tasks)
+
+
+async def test_among_thousands_it_is_remembered_who_had_many() -> None:
+    crowd = Crowd(1)
+    tenants = ["loud"] * 50 + [f"tenant-{number}" for number in range(2 * FEW)]
+    for tenant in tenants:
+        task = await crowd.ask(tenant)
+        await crowd.answers()
+        await task
+    tasks = [await crowd.ask(name) for name in ("held", "loud", "fresh")]
+    await crowd.answers()
+    assert crowd.server.asked[-1] == "fresh"
+    await crowd.answers(2)
+    await asyncio.gather(*tasks)
+
+
+async def test_by_weight() -> None:
+    crowd = Crowd(1, {"heavy": 3, "light": 1}.__getitem__)
+    tasks = [await crowd.ask(name) for name in ("light", "heavy") for _ in range(40)]
+    await crowd.answers(20)
+    start = len(crowd.server.asked)
+    await crowd.answers(20)
+    assert 14 <= crowd.server.asked[start:].count("heavy") <= 16
+    await crowd.answers(40)
+    await asyncio.gather(*tasks)
 
 
 async def test_what_no_tenant_asks_for_never_waits() -> None:
