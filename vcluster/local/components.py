@@ -56,7 +56,8 @@ MODULES = {
     EGRESS_PROXY: "egress_proxy",
 }
 
-STOPPED_LAST = {ETCD: 2, API_SERVER: 1}
+PRIORITY = {ETCD: 2, API_SERVER: 1, OPERATOR: -1}
+"""The others, and the tenants' programs, have 0. The operator is stopped first: what it finds stopped, it starts."""
 # kwok gives up a write that fails while etcd is away, and does not look at the pod again before its watch
 # ends, up to ten minutes later. A kubelet tries again; a new kwok looks at all pods.
 FOLLOWS = {KWOK: ETCD}
@@ -113,7 +114,7 @@ def programs(
             directory=state.directory,
             environment=_environment(name, state, ports, options.kubeconfig, site)
             | ({"VC_FILES": digests[name]} if name in digests else {}),
-            priority=STOPPED_LAST.get(name, 0),
+            priority=PRIORITY.get(name, 0),
             follows=FOLLOWS.get(name, ""),
         )
         for name in names

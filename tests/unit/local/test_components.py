@@ -107,6 +107,14 @@ def test_the_datastore_is_stopped_last() -> None:
     assert order[-2:] == ["kube-apiserver", "etcd"]
 
 
+def test_the_operator_is_stopped_before_the_tenants_programs() -> None:
+    """It starts what it finds stopped: with fifty tenants `vc down` waited in vain for those."""
+    found = by_name(Options())
+    tenants = Program("any", ("true",), Path("/log")).priority
+    assert found["operator"].priority < tenants
+    assert min(program.priority for name, program in found.items() if name != "operator") >= tenants
+
+
 def test_a_changed_digest_changes_the_program() -> None:
     same = programs(STATE, PORTS, ["kwok"], Options(), {"kwok": "digest"})
     other = programs(STATE, PORTS, ["kwok"], Options(), {"kwok": "another"})
