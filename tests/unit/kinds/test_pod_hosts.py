@@ -1,6 +1,7 @@
 """The init container that writes the tenant's name of a pod into its /etc/hosts."""
 
 import copy
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,8 @@ fd00::3\tshop.ring.acme-1f3a9c2e-web.svc.{domain}\tshop
 def test_the_script_corrects_the_name_and_nothing_else(
     tmp_path: Path, shell: list[str], domain: str
 ) -> None:
+    if shutil.which(shell[0]) is None:
+        pytest.skip(f"{shell[0]} is not installed; tests with real nodes install it")
     source, target = tmp_path / "hosts", tmp_path / "copy"
     target.mkdir()
     (target / "hosts").write_text("of a life before\n" * 99)
