@@ -71,7 +71,9 @@ async def run(
             [pod.seen for pod in waiting], lambda seen: seen.running is not None, RECOVERY_SECONDS
         )
         recovery = perf_counter() - start
-        await end(waiting, neighbour)
+        rest = Result(name="waiting", pods=len(waiting))
+        await end(waiting, rest)
+        neighbour.stuck += rest.stuck
     return Hung(
         baseline=baseline,
         neighbour=neighbour,
