@@ -57,7 +57,8 @@ MODULES = {
 }
 
 PRIORITY = {ETCD: 2, API_SERVER: 1, OPERATOR: -1}
-"""The others, and the tenants' programs, have 0. The operator is stopped first: what it finds stopped, it starts."""
+"""The others, and the tenants' programs, have 0. The operator is stopped first: it starts what it finds
+stopped."""
 # kwok gives up a write that fails while etcd is away, and does not look at the pod again before its watch
 # ends, up to ten minutes later. A kubelet tries again; a new kwok looks at all pods.
 FOLLOWS = {KWOK: ETCD}
