@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
 from contextvars import ContextVar
+from http import HTTPStatus
 
 from kube.transport import Response, Stream, Transport
 from syncer.runtime.allowance import Allowance
@@ -22,7 +23,6 @@ on_behalf_of: ContextVar[str] = ContextVar("on_behalf_of", default="")
 SLOW_SECONDS = 0.5
 """After that a request does not count any more. What takes so long is no work for the API server: it waits
 there, for a webhook that hangs for example, and must not keep others from their turn."""
-TOO_MANY_REQUESTS = 429
 CREDIT = 4
 """Turns that a tenant may have at once, before all that wait, when it had none for as many rounds: two pods
 with their tokens."""
@@ -120,6 +120,15 @@ class FairShare:
             self._many = max(FEW, 2 * len(self._next_turns))
 
 
+def kind_of(method: str, target: str) -> str:
+    """What a request does to which resource: webhooks make the creation of pods slow, and of nothing else."""
+    parts = target.partition("?")[0].split("/")
+    at = 3 if parts[1] == "api" else 4
+    if parts[at] == "namespaces" and len(parts) > at + 2:
+        at += 2
+    return f"{method} {parts[at]}"
+
+
 class _Place:
     def __init__(self, share: FairShare, tenant: str) -> None:
         self._share = share
@@ -164,17 +173,18 @@ class FairTransport:
         start = self._clock()
         try:
             response = await self._transport.request(method, target, headers, body, timeout)
-            self._learn(method, response, self._clock() - start)
+            self._learn(method, target, response, self._clock() - start)
             return response
         finally:
             slow.cancel()
             place.leave()
 
-    def _learn(self, method: str, response: Response, seconds: float) -> None:
-        if response.status == TOO_MANY_REQUESTS:
+    def _learn(self, method: str, target: str, response: Response, seconds: float) -> None:
+        if response.status == HTTPStatus.TOO_MANY_REQUESTS:
             self._allowance.pressed()
-        elif method != "GET":  # what reading takes hangs on how much is read
-            self._allowance.answered(method, seconds, self._share.scarce)
+        elif response.status < HTTPStatus.MULTIPLE_CHOICES and method != "GET":
+            # What is refused is refused quickly, and what reading takes hangs on how much is read.
+            self._allowance.answered(kind_of(method, target), seconds, self._share.scarce)
 
     def stream(
         self,

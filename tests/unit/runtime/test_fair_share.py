@@ -8,10 +8,11 @@ import pytest
 
 from kube.transport import Response, Stream
 from syncer.runtime.allowance import LEAST
-from syncer.runtime.fair_share import CREDIT, FEW, FairTransport, on_behalf_of
+from syncer.runtime.fair_share import CREDIT, FEW, FairTransport, kind_of, on_behalf_of
 from tests.fakes.waiting import eventually
 
 OK = Response(200, None, b"")
+PODS = "/api/v1/namespaces/web/pods"
 TURNS = 5
 """Of the event loop: more than an answer takes to let the next request through."""
 
@@ -30,7 +31,7 @@ class Server:
     async def request(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes, timeout: float
     ) -> Response:
-        self.asked.append(target)
+        self.asked.append(target.removeprefix(f"{PODS}/"))
         answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
         self._open.append(answer)
         try:
@@ -70,16 +71,16 @@ class Crowd:
 
         async def request() -> Response:
             on_behalf_of.set(tenant)
-            return await self._transport.request(method, tenant, {}, b"", 5.0)
+            return await self._transport.request(method, f"{PODS}/{tenant}", {}, b"", 5.0)
 
         task = asyncio.create_task(request())
         await asyncio.sleep(0)
         return task
 
-    async def answers(self, number: int = 1) -> None:
+    async def answers(self, number: int = 1, status: int = 200) -> None:
         """The server answers the oldest ones, one after the other; each time the next comes through."""
         for _ in range(number):
-            self.server.answer()
+            self.server.answer(status=status)
             for _ in range(TURNS):
                 await asyncio.sleep(0)
 
@@ -131,10 +132,10 @@ async def test_one_with_credit_does_not_hold_all_places() -> None:
     await asyncio.gather(*tasks)
 
 
-async def grown(crowd: Crowd, method: str = "POST") -> int:
+async def grown(crowd: Crowd, method: str = "POST", status: int = 200) -> int:
     """How many are under way at once after many quick answers while others wait; they are answered too."""
     tasks = [await crowd.ask("a", method) for _ in range(200)]
-    await crowd.answers(150)
+    await crowd.answers(150, status)
     found = crowd.server.under_way
     while crowd.server.under_way:
         await crowd.answers()
@@ -151,6 +152,27 @@ async def test_what_reading_takes_says_nothing() -> None:
     assert await grown(Crowd(8), "GET") == LEAST
 
 
+async def test_what_is_refused_says_nothing() -> None:
+    """Else a tenant whose objects are refused would make what succeeds look slow."""
+    assert await grown(Crowd(8), status=403) == LEAST
+
+
+@pytest.mark.parametrize(
+    ("target", "kind"),
+    [
+        ("/api/v1/namespaces/web/pods", "POST pods"),
+        ("/api/v1/namespaces/web/pods/a/status?fieldManager=x", "POST pods"),
+        ("/api/v1/namespaces/web", "POST namespaces"),
+        ("/api/v1/namespaces?a=/b", "POST namespaces"),
+        ("/api/v1/nodes/a/status", "POST nodes"),
+        ("/apis/networking.k8s.io/v1/namespaces/web/ingresses/a", "POST ingresses"),
+        ("/apis/storage.k8s.io/v1/storageclasses", "POST storageclasses"),
+    ],
+)
+def test_kinds_are_told_apart_by_resource(target: str, kind: str) -> None:
+    assert kind_of("POST", target) == kind
+
+
 @pytest.mark.parametrize("status", [200, 429], ids=["slowly", "that it has too much to do"])
 async def test_a_server_that_answers_so_is_asked_less_at_once(status: int) -> None:
     crowd = Crowd(8)
@@ -161,9 +183,7 @@ async def test_a_server_that_answers_so_is_asked_less_at_once(status: int) -> No
     for _ in range(50):
         if status == 200:
             crowd.now += 1.0
-        crowd.server.answer(status=status)
-        for _ in range(TURNS):
-            await asyncio.sleep(0)
+        await crowd.answers(1, status)
     assert crowd.server.under_way == LEAST
     while crowd.server.under_way:
         await crowd.answers()
