@@ -54,8 +54,10 @@ class App:
         self._down = WorkQueue(settings.tenant_inflight)
         self._up = WorkQueue(settings.tenant_inflight)
         fenced = FencedTransport(transport, fence)
-        shared = FairTransport(fenced, settings.super_inflight, self._down.weight)
-        self._client = Client(shared, settings.request_timeout)
+        self._fair_transport = FairTransport(
+            fenced, settings.super_inflight, self._down.weight, metrics.TURN_WAIT.observe
+        )
+        self._client = Client(self._fair_transport, settings.request_timeout)
         kinds = downward_kinds(settings.denied, settings.pods, settings.gateway_address)
         shown = upward_kinds(settings.node_agent_port)
         self._turn = Turn(
@@ -248,9 +250,11 @@ class App:
         metrics.MEMBERS.set(len(membership.alive()))
         metrics.BUCKETS.set(len(membership.held))
         metrics.LEASE.set(int(membership.fence.is_open))
+        metrics.TURNS.set(self._fair_transport.limit)
         for key, session in sessions.items():
             for direction, depth in zip(("down", "up"), self.depths(key), strict=True):
                 metrics.DEPTH.labels(key, direction).set(depth)
+            metrics.TURNS_WAITING.labels(key).set(self._fair_transport.waiting(key))
             metrics.PODS.labels(key).set(len(session.state.pods))
             quota_report.measure(session.state)
             for direction, observer in self._observers.items():

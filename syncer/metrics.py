@@ -40,6 +40,23 @@ DEPTH = Gauge(
     ("tenant", "direction"),
     registry=REGISTRY,
 )
+TURN_WAIT = Histogram(
+    "syncer_turn_wait_seconds",
+    "How long a request to the super cluster on behalf of a tenant waited for its turn.",
+    buckets=_FAST,
+    registry=REGISTRY,
+)
+TURNS = Gauge(
+    "syncer_turns",
+    "Requests that the super cluster is given at once on behalf of tenants.",
+    registry=REGISTRY,
+)
+TURNS_WAITING = Gauge(
+    "syncer_turns_waiting",
+    "Requests to the super cluster that wait for their turn.",
+    ("tenant",),
+    registry=REGISTRY,
+)
 BREAKER = Gauge(
     "syncer_breaker_open",
     "1 while a tenant's API server does not answer and is only probed.",
@@ -102,7 +119,17 @@ LEASE = Gauge(
     registry=REGISTRY,
 )
 
-BY_TENANT = (TENANT_DELAY, DEPTH, BREAKER, SYNCED, PODS, QUOTA_USED, QUOTA_HARD, HELD)
+BY_TENANT = (
+    TENANT_DELAY,
+    DEPTH,
+    TURNS_WAITING,
+    BREAKER,
+    SYNCED,
+    PODS,
+    QUOTA_USED,
+    QUOTA_HARD,
+    HELD,
+)
 
 
 def forget(tenant: str) -> None:

@@ -55,6 +55,8 @@ class TenantState:
         """The bytes of pods that wait to go down; read again if missing."""
         self.deleted: dict[Request, str] = {}
         """UIDs of objects whose deletion was seen, so that no absence has to be guessed from."""
+        self.prepared: dict[str, str] = {}
+        """The tenant's namespaces that pods may go down to: the UIDs of their super namespaces."""
         self.lost: set[Request] = set()
         """Objects whose mirror was deleted: what we know of them may be older than that."""
         self.told: dict[tuple[str, ObjectKey], str] = {}
@@ -108,6 +110,10 @@ class TenantState:
         if plural == CONFIG_MAPS.plural and name == api.ROOT_CA_CONFIG_MAP:
             name = api.MIRRORED_ROOT_CA_CONFIG_MAP
         return ObjectKey(super_namespace(self.tenant.key, key.namespace), name)
+
+    def is_mirror(self, entry: Entry, key: ObjectKey) -> bool:
+        """It mirrors this very object; two of the tenant's names may lead to one mirror's."""
+        return bool(entry.source_uid) and (entry.tenant, entry.source) == (self.tenant.key, key)
 
     def copy_key(self, plural: str, name: str) -> ObjectKey:
         """Where the tenant sees an object of the super cluster.

@@ -7,6 +7,15 @@ from syncer.runtime.workqueue import Request
 References = tuple[Reference, ...]
 
 
+class Waiting(Exception):
+    """The object can only go down once another one is there; it is asked for again then."""
+
+    def __init__(self, kind: str, key: ObjectKey) -> None:
+        super().__init__(f"waits for {kind} {key}")
+        self.kind = kind
+        self.key = key
+
+
 class Usage:
     """An index from pods to what they name, and back. Holds nothing of pods that are gone."""
 

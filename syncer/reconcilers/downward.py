@@ -7,29 +7,22 @@ import structlog
 from kube.client import Patch
 from kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound, ServerError
 from kube.objects import Object, ObjectKey, decode_head, decode_object, encode
-from kube.resources import NAMESPACES, NETWORK_POLICIES, SERVICE_ACCOUNTS, Resource
+from kube.resources import NAMESPACES, NETWORK_POLICIES, Resource
 from syncer.admission.ledger import Item
 from syncer.entries import Entry
 from syncer.kinds.mirror import DownwardKind, Recreate, Refused
 from syncer.reconcilers import references
 from syncer.reconcilers.isolation import Isolation
 from syncer.reconcilers.messages import tell
+from syncer.reconcilers.namespaces import add_service_account, prepare, require_namespace
 from syncer.reconcilers.object_quota import OverQuota, within_quota
 from syncer.runtime.workqueue import Request
 from syncer.super_state import SuperState
 from syncer.tenant_state import TenantState
+from syncer.usage import Waiting
 from vcluster import api
 
 log = structlog.get_logger(__name__)
-
-
-class Waiting(Exception):
-    """The object can only go down once another one is there; it is asked for again then."""
-
-    def __init__(self, kind: str, key: ObjectKey) -> None:
-        super().__init__(f"waits for {kind} {key}")
-        self.kind = kind
-        self.key = key
 
 
 class HostTaken(Refused):
@@ -65,8 +58,9 @@ class DownwardReconciler:
             if kind is None:
                 await self._pods(state, key)
             elif kind.resource is NAMESPACES:
+                await prepare(self._super, state, self._isolation, key.name)
                 await self._mirror(state, kind, key)
-                await self._isolation.reconcile(state, key.name)
+                await prepare(self._super, state, self._isolation, key.name)
             elif kind.resource is NETWORK_POLICIES:
                 await self._isolation.reconcile(state, key.namespace)
                 await self._mirror(state, kind, key)
@@ -87,7 +81,7 @@ class DownwardReconciler:
         if not kind.enabled(state.tenant):
             mirror = self._super.mirrors[kind.resource.plural].get(mirror_key)
             references.record(state, kind, key, None)
-            if mirror is not None and _ours(mirror, state, key) and not kind.by_definition:
+            if mirror is not None and state.is_mirror(mirror, key) and not kind.by_definition:
                 await self._delete(kind.resource, mirror_key, mirror.uid)
             return
         references.record(state, kind, key, state.sources[kind.resource.plural].get(key))
@@ -124,7 +118,7 @@ class DownwardReconciler:
             async with within_quota(state, kind.resource, key, mirror_key, source, wanted):
                 await self._create(state, kind, key, source, mirror_key, wanted)
                 state.lost.discard(state.request(plural, key))
-        elif not _ours(mirror, state, key):
+        elif not state.is_mirror(mirror, key):
             await self._foreign(state, kind.resource, key, source.uid, mirror_key)
         elif mirror.source_uid != source.uid:
             await self._replaced(state, kind.resource, key, mirror_key, mirror)
@@ -197,7 +191,7 @@ class DownwardReconciler:
         except AlreadyExists:
             live = await self._super.client.get(resource, mirror_key)
             mirrors = self._super.mirrors[resource.plural]
-            if _ours(mirrors.read(live), state, key):
+            if state.is_mirror(mirrors.read(live), key):
                 mirrors.put(live)
                 self._super.down.add(state.request(resource.plural, key))
                 return
@@ -213,22 +207,7 @@ class DownwardReconciler:
             raise
         self._super.mirrors[resource.plural].put(answer)
         if resource is NAMESPACES:
-            await self._default_service_account(mirror_key.name)
-
-    async def _default_service_account(self, namespace: str) -> None:
-        """Pods are refused without one; the super cluster's own controller takes some time."""
-        account = {
-            "apiVersion": "v1",
-            "kind": "ServiceAccount",
-            "metadata": {"name": "default", "namespace": namespace},
-            "automountServiceAccountToken": False,
-        }
-        try:
-            await self._super.client.create(
-                SERVICE_ACCOUNTS, ObjectKey(namespace, "default"), encode(account)
-            )
-        except AlreadyExists:
-            pass
+            await add_service_account(self._super.client, mirror_key.name)
 
     async def _update(
         self,
@@ -283,7 +262,7 @@ class DownwardReconciler:
             state.told.pop((plural, key), None)
             state.deleted.pop(state.request(plural, key), None)
             state.lost.discard(state.request(plural, key))
-        if mirror is None or not _ours(mirror, state, key):
+        if mirror is None or not state.is_mirror(mirror, key):
             return
         if not references.all_known(state):
             # After a restart: not all that may use it has been looked at, so it may be in use after all.
@@ -308,7 +287,7 @@ class DownwardReconciler:
         if mirror is None:
             self._super.admission.unclaim(request)
             self._super.admission.settle(state.tenant.key, Item(resource.plural, mirror_key))
-        if mirror is None or not _ours(mirror, state, key) or mirror.deleting:
+        if mirror is None or not state.is_mirror(mirror, key) or mirror.deleting:
             return
         if deleted != mirror.source_uid and await self._still_there(state, resource, key, mirror):
             return
@@ -363,24 +342,10 @@ class DownwardReconciler:
         await tell(state, resource, key, uid, "NameTaken", message)
 
 
-def require_namespace(super_state: SuperState, state: TenantState, namespace: str) -> None:
-    """Raise Waiting unless the super namespace is there, ours and not terminating."""
-    source = ObjectKey("", namespace)
-    key = state.mirror_key(NAMESPACES.plural, source)
-    entry = super_state.mirrors[NAMESPACES.plural].get(key)
-    if entry is None or not _ours(entry, state, source) or entry.deleting:
-        raise Waiting(NAMESPACES.plural, source)
-
-
-def _ours(mirror: Entry, state: TenantState, key: ObjectKey) -> bool:
-    """It mirrors this very object; two of the tenant's names may lead to one mirror's."""
-    return bool(mirror.source_uid) and (mirror.tenant, mirror.source) == (state.tenant.key, key)
-
-
 def _of_predecessor(
     mirror: Entry | None, state: TenantState, key: ObjectKey, source: Entry
 ) -> bool:
     """It mirrors an object that was deleted before this one was created under its name."""
-    if mirror is None or not _ours(mirror, state, key):
+    if mirror is None or not state.is_mirror(mirror, key):
         return False
     return mirror.source_uid != source.uid

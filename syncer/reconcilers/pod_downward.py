@@ -18,8 +18,8 @@ from syncer.kinds.pod_policy import admitted
 from syncer.kinds.pod_volumes import references
 from syncer.kinds.runtime_class import FIELD as RUNTIME_CLASS
 from syncer.reconcilers import tokens
-from syncer.reconcilers.downward import Waiting, require_namespace
 from syncer.reconcilers.messages import no_longer_refused, refuse, tell
+from syncer.reconcilers.namespaces import require_prepared
 from syncer.reconcilers.placed_above import awaits_another, begin_anew, is_elsewhere
 from syncer.reconcilers.pod_admission import PodAdmission
 from syncer.reconcilers.pod_changes import PodChanges
@@ -28,6 +28,7 @@ from syncer.reconcilers.runtime_classes import class_of, know_class, tell_not_of
 from syncer.runtime.fair_share import out_of_turn
 from syncer.super_state import SuperState
 from syncer.tenant_state import TenantState
+from syncer.usage import Waiting
 from vcluster import api
 
 log = structlog.get_logger(__name__)
@@ -137,7 +138,7 @@ class PodDownward:
         candidate: Candidate | None,
     ) -> None:
         try:
-            require_namespace(self._super, state, key.namespace)
+            require_prepared(self._super, state, key.namespace)
             await self._requirements.of_new(state, key, pod)
             # Last: what is granted is sent at once, and the members of a gang have all that they need.
             if candidate and not await self._admission.admit(state, key, candidate):

@@ -3,10 +3,10 @@
 from kube.objects import Object, ObjectKey
 from kube.resources import PERSISTENT_VOLUME_CLAIMS, PODS, RESOURCE_CLAIMS
 from syncer.kinds.pod_claims import claim_names
-from syncer.reconcilers.downward import Waiting
 from syncer.reconcilers.messages import no_place, tell
 from syncer.super_state import SuperState
 from syncer.tenant_state import TenantState
+from syncer.usage import Waiting
 from vcluster import api
 
 

@@ -64,6 +64,10 @@ class FairShare:
         """Somebody waits."""
         return bool(self._waiting)
 
+    def waiting(self, tenant: str) -> int:
+        """How many requests of the tenant wait for their turn."""
+        return sum(not turn.done() for turn in self._waiting.get(tenant, ()))
+
     async def enter(self, tenant: str) -> None:
         """Wait for one's turn. Whoever has come through calls ``leave``."""
         if self._passed < self._allowance.limit:
@@ -145,7 +149,7 @@ class _Place:
 class FairTransport:
     """A transport whose requests on behalf of tenants take turns, ``most`` at once; streams do not.
 
-    ``weight``: see FairShare.
+    ``weight``: see FairShare. ``observe`` is told how many seconds each request waited for its turn.
     """
 
     def __init__(
@@ -153,12 +157,23 @@ class FairTransport:
         transport: Transport,
         most: int,
         weight: Callable[[str], int] = lambda tenant: 1,
+        observe: Callable[[float], None] = lambda seconds: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._transport = transport
+        self._observe = observe
         self._clock = clock
         self._allowance = Allowance(most, clock)
         self._share = FairShare(self._allowance, weight)
+
+    @property
+    def limit(self) -> int:
+        """How many pass at once now."""
+        return self._allowance.limit
+
+    def waiting(self, tenant: str) -> int:
+        """How many requests of the tenant wait for their turn."""
+        return self._share.waiting(tenant)
 
     async def request(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes, timeout: float
@@ -167,10 +182,12 @@ class FairTransport:
         tenant = on_behalf_of.get()
         if not tenant:
             return await self._transport.request(method, target, headers, body, timeout)
+        asked = self._clock()
         await self._share.enter(tenant)
         place = _Place(self._share, tenant)
         slow = asyncio.get_running_loop().call_later(SLOW_SECONDS, place.leave)
         start = self._clock()
+        self._observe(start - asked)
         try:
             response = await self._transport.request(method, target, headers, body, timeout)
             self._learn(method, target, response, self._clock() - start)

@@ -64,14 +64,17 @@ class Crowd:
         self.server = Server()
         self.now = 0.0
         """By the transport's clock: it stands still unless the test moves it."""
-        self._transport = FairTransport(self.server, limit, weight, lambda: self.now)
+        self.waits: list[float] = []
+        self.transport = FairTransport(
+            self.server, limit, weight, self.waits.append, lambda: self.now
+        )
 
     async def ask(self, tenant: str, method: str = "POST") -> "asyncio.Task[Response]":
         """Begin a request; it is under way, or waits, when this returns."""
 
         async def request() -> Response:
             on_behalf_of.set(tenant)
-            return await self._transport.request(method, f"{PODS}/{tenant}", {}, b"", 5.0)
+            return await self.transport.request(method, f"{PODS}/{tenant}", {}, b"", 5.0)
 
         task = asyncio.create_task(request())
         await asyncio.sleep(0)
@@ -94,6 +97,21 @@ async def test_a_quiet_tenant_passes_a_loud_ones_line() -> None:
     assert crowd.server.asked[2:] == ["quiet"]
     await crowd.answers(5)
     assert await asyncio.gather(*loud, quiet) == [OK] * 6
+
+
+async def test_what_waits_is_told_and_for_how_long() -> None:
+    crowd = Crowd(2)
+    for _ in range(4):
+        await crowd.ask("loud")
+    given_up = await crowd.ask("loud")
+    given_up.cancel()
+    await asyncio.sleep(0)
+    assert (crowd.transport.limit, crowd.transport.waiting("loud")) == (2, 2)
+    assert crowd.transport.waiting("quiet") == 0
+    crowd.now += 0.4
+    await crowd.answers()
+    assert crowd.transport.waiting("loud") == 1
+    assert crowd.waits == [0.0, 0.0, 0.4]
 
 
 async def test_equals_take_turns() -> None:

@@ -1,8 +1,9 @@
 """Tenants are kept apart in the network, whatever policies of their own they have."""
 
 from kube.objects import Object, ObjectKey
-from kube.resources import NAMESPACES, NETWORK_POLICIES
-from tests.builders import a_namespace
+from kube.resources import NAMESPACES, NETWORK_POLICIES, PODS, SERVICES
+from tests.builders import a_namespace, a_pod, a_service
+from tests.fakes.faults import Answer, Hang
 from tests.fakes.waiting import eventually
 from tests.unit.syncer.world import TenantCluster, World
 from vcluster import api
@@ -59,6 +60,26 @@ async def test_a_policy_that_is_refused_leaves_its_pods_to_the_isolation(
     refused = a_policy("metadata", {}, policyTypes=["Egress"], egress=[{"to": [block]}])
     acme.server.create(NETWORK_POLICIES, refused)
     await acme.told("DeniedAddress")
+    await has(world, acme, "Egress", {})
+
+
+async def test_no_pod_goes_down_before_its_namespace_has_what_it_needs(
+    world: World, acme: TenantCluster
+) -> None:
+    slow = world.super.script.add_for_good("POST", "-shop/serviceaccounts$", Hang())
+    refused = world.super.script.add_for_good("PATCH", "-shop/networkpolicies/", Answer(403))
+    acme.server.create(NAMESPACES, a_namespace("shop"))
+    acme.server.create(PODS, a_pod(namespace="shop"))
+    await eventually(lambda: slow.hits, "the service account is asked for")
+    acme.server.create(SERVICES, a_service("first", namespace="shop"))
+    await acme.goes_down(SERVICES, ObjectKey("shop", "first"))
+    slow.remove()
+    await acme.told("FailedMirror")
+    acme.server.create(SERVICES, a_service("second", namespace="shop"))
+    await acme.goes_down(SERVICES, ObjectKey("shop", "second"))
+    assert not world.super.script.calls("POST", "pods", "")
+    refused.remove()
+    await acme.goes_down(PODS, ObjectKey("shop", "web"))
     await has(world, acme, "Egress", {})
 
 
