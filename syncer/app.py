@@ -26,7 +26,7 @@ from syncer.reconcilers.isolation import Isolation
 from syncer.reconcilers.pod_downward import PodDownward
 from syncer.reconcilers.upward import UpwardReconciler
 from syncer.runtime.controller import Controller
-from syncer.runtime.fair_share import FairTransport
+from syncer.runtime.fair_transport import FairTransport
 from syncer.runtime.health import health_server
 from syncer.runtime.history import HistoryLost
 from syncer.runtime.workqueue import Request, WorkQueue

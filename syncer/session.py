@@ -22,7 +22,7 @@ from syncer.reconcilers import tokens
 from syncer.reconcilers.stock import take_stock, take_stock_of_own
 from syncer.runtime.breaker import CircuitBreaker
 from syncer.runtime.clock import WallClock
-from syncer.runtime.fair_share import on_behalf_of
+from syncer.runtime.fair_transport import on_behalf_of
 from syncer.runtime.informer import Informer
 from syncer.settings import Settings
 from syncer.super_state import MASS_KINDS, TOKEN_COMPONENT, SuperState

@@ -25,7 +25,7 @@ from syncer.reconcilers.pod_admission import PodAdmission
 from syncer.reconcilers.pod_changes import PodChanges
 from syncer.reconcilers.pod_requirements import PodRequirements
 from syncer.reconcilers.runtime_classes import class_of, know_class, tell_not_offered
-from syncer.runtime.fair_share import out_of_turn
+from syncer.runtime.fair_transport import out_of_turn
 from syncer.super_state import SuperState
 from syncer.tenant_state import TenantState
 from syncer.usage import Waiting

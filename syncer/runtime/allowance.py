@@ -33,17 +33,22 @@ class Allowance:
         """Requests at once."""
         return int(self._exact)
 
-    def answered(self, kind: str, seconds: float, scarce: bool) -> None:
-        """A request of this kind took so long. ``scarce``: others waited for their turn meanwhile."""
+    def answered(self, kind: str, seconds: float, scarce: bool) -> bool:
+        """A request of this kind took so long, which is told to be slow or not.
+
+        ``scarce``: others waited for their turn meanwhile.
+        """
         quickest = min(seconds, self._quickest.get(kind, seconds))
         self._quickest[kind] = quickest
-        if seconds > SLOWER * min(quickest, self._before.get(kind, quickest)):
+        slow = seconds > SLOWER * min(quickest, self._before.get(kind, quickest))
+        if slow:
             self._exact = max(self._least, self._exact - STEP)
         elif scarce:
             self._exact = min(self._most, self._exact + STEP)
         if self._clock() >= self._until:  # an API server may have moved further away for good
             self._until = self._clock() + WINDOW_SECONDS
             self._before, self._quickest = self._quickest, {}
+        return slow
 
     def pressed(self) -> None:
         """It said itself that it has too much to do."""

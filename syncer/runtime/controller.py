@@ -9,7 +9,7 @@ from typing import Protocol
 import structlog
 
 from kube.errors import ApiError, Unreachable
-from syncer.runtime.fair_share import on_behalf_of
+from syncer.runtime.fair_transport import on_behalf_of
 from syncer.runtime.workqueue import Request, WorkQueue
 
 log = structlog.get_logger(__name__)

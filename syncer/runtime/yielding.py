@@ -1,0 +1,68 @@
+"""How far loud tenants stand back while a quiet one is about, so that it hardly notices them.
+
+On cores that are all busy each step of a quiet tenant's pod waits, however short the lines are: what loud
+ones have asked for goes on being worked on. They are asked for less then than could be done.
+"""
+
+import time
+from collections.abc import Callable
+
+QUIET_SECONDS = 1.0
+"""A quiet tenant is about for so long after it has asked for something. No longer: those who begin a burst
+together are quiet at first, and must not hold each other back for long."""
+MOST = 2.0
+"""That many loud requests at once, and more, are not held back here."""
+LEAST = 0.5
+"""One at a time, with a rest after each as long as it took."""
+STEP = 0.25
+
+
+class Yielding:
+    """Counts loud tenants' requests; says when the next one may go. Pure but for the clock it is given."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._exact = MOST
+        self._under_way = 0
+        self._quiet_until = -1.0
+        self._rests = False
+
+    @property
+    def _is_on(self) -> bool:
+        return self._exact < MOST and self._clock() < self._quiet_until
+
+    @property
+    def holds(self) -> bool:
+        """No other loud request may go now."""
+        if not self._is_on:
+            return False
+        return self._under_way >= max(1, int(self._exact)) or self._rests
+
+    def quiet_asks(self) -> None:
+        """A quiet tenant asks for something."""
+        self._quiet_until = self._clock() + QUIET_SECONDS
+
+    def quiet_answered(self, slow: bool) -> None:
+        """It was answered, after a longer time than it takes when nothing else is asked, or not."""
+        change = -STEP if slow else STEP
+        self._exact = min(MOST, max(LEAST, self._exact + change))
+
+    def loud_goes(self) -> None:
+        """A loud tenant's request is under way."""
+        self._under_way += 1
+
+    def loud_ends(self, seconds: float) -> float:
+        """It took so long. In how many seconds the caller has to say ``rested``; 0: it does not.
+
+        Until then no other loud one goes, if a quiet tenant is about.
+        """
+        self._under_way -= 1
+        if self._exact >= 1 or self._rests or not self._is_on:
+            return 0.0
+        rest = seconds * (1 / self._exact - 1)
+        self._rests = rest > 0
+        return rest
+
+    def rested(self) -> None:
+        """The next loud one may go."""
+        self._rests = False
