@@ -1,93 +1,14 @@
 """Turns at the super cluster: who has the fewest requests under way, and lately, comes next."""
 
 import asyncio
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
 
 import pytest
 
-from kube.transport import Response, Stream
 from syncer.runtime.allowance import LEAST
 from syncer.runtime.fair_share import CREDIT, FEW
-from syncer.runtime.fair_transport import LARGE, FairTransport, kind_of, on_behalf_of
-from syncer.runtime.yielding import QUIET_SECONDS
+from syncer.runtime.fair_transport import LARGE, kind_of
 from tests.fakes.waiting import eventually
-
-OK = Response(200, None, b"")
-PODS = "/api/v1/namespaces/web/pods"
-TURNS = 5
-"""Of the event loop: more than an answer takes to let the next request through."""
-
-
-class Server:
-    """Answers a request when it is told to; remembers who asked, in order."""
-
-    def __init__(self) -> None:
-        self.asked: list[str] = []
-        self._open: list[asyncio.Future[Response]] = []
-
-    @property
-    def under_way(self) -> int:
-        return len(self._open)
-
-    async def request(
-        self, method: str, target: str, headers: Mapping[str, str], body: bytes, timeout: float
-    ) -> Response:
-        self.asked.append(target.removeprefix(f"{PODS}/"))
-        answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-        self._open.append(answer)
-        try:
-            return await answer
-        finally:
-            if answer in self._open:
-                self._open.remove(answer)
-
-    def answer(self, place: int = 0, status: int = 200, body: bytes = b"") -> None:
-        self._open.pop(place).set_result(Response(status, None, body))
-
-    def stream(
-        self,
-        target: str,
-        headers: Mapping[str, str],
-        timeout: float,
-        silence: float | None = None,
-        body: bytes = b"",
-    ) -> AbstractAsyncContextManager[Stream]:
-        raise NotImplementedError
-
-    async def close(self) -> None:
-        pass
-
-
-class Crowd:
-    """Tenants that ask a server through turns of which there are ``limit`` at a time."""
-
-    def __init__(self, limit: int, weight: Callable[[str], int] = lambda tenant: 1) -> None:
-        self.server = Server()
-        self.now = 0.0
-        """By the transport's clock: it stands still unless the test moves it."""
-        self.waits: list[float] = []
-        self.transport = FairTransport(
-            self.server, limit, weight, self.waits.append, lambda: self.now
-        )
-
-    async def ask(self, tenant: str, method: str = "POST") -> "asyncio.Task[Response]":
-        """Begin a request; it is under way, or waits, when this returns."""
-
-        async def request() -> Response:
-            on_behalf_of.set(tenant)
-            return await self.transport.request(method, f"{PODS}/{tenant}", {}, b"", 5.0)
-
-        task = asyncio.create_task(request())
-        await asyncio.sleep(0)
-        return task
-
-    async def answers(self, number: int = 1, status: int = 200) -> None:
-        """The server answers the oldest ones, one after the other; each time the next comes through."""
-        for _ in range(number):
-            self.server.answer(status=status)
-            for _ in range(TURNS):
-                await asyncio.sleep(0)
+from tests.unit.runtime.crowd import OK, Crowd
 
 
 async def test_a_quiet_tenant_passes_a_loud_ones_line() -> None:
@@ -183,83 +104,6 @@ async def test_how_long_large_objects_take_says_nothing() -> None:
         crowd.server.answer(body=large)
         assert (await task).body == large
     assert crowd.transport.limit == 8
-
-
-async def once(crowd: Crowd, tenant: str, seconds: float = 0.0) -> None:
-    """The tenant asks, and is answered after that time."""
-    task = await crowd.ask(tenant)
-    await eventually(lambda: crowd.server.under_way == 1, "it is sent")
-    crowd.now += seconds
-    await crowd.answers()
-    await task
-
-
-async def disturbed() -> Crowd:
-    """A loud tenant has asked much, and a quiet one was answered slowly."""
-    crowd = Crowd(8)
-    for _ in range(12):
-        await once(crowd, "loud")
-    for _ in range(12):
-        await once(crowd, "loud")
-        await once(crowd, "quiet", 0.02)
-    return crowd
-
-
-async def test_loud_ones_stand_back_while_a_quiet_one_is_answered_slowly() -> None:
-    crowd = await disturbed()
-    tasks = [await crowd.ask("loud") for _ in range(3)]
-    assert crowd.server.under_way == 1 < LEAST
-    tasks += [await crowd.ask("quiet")]
-    assert crowd.server.asked[-1] == "quiet", "it passes them"
-    crowd.now += 0.05
-    await crowd.answers()
-    assert crowd.server.under_way == 1, (
-        "the loud one rests; nobody else is under way but the quiet one"
-    )
-    await eventually(lambda: crowd.server.under_way == 2, "the next loud one is sent")
-    crowd.now += QUIET_SECONDS
-    await crowd.answers()
-    assert crowd.server.under_way == LEAST, "no quiet one is about any more"
-    await crowd.answers(2)
-    await asyncio.gather(*tasks)
-
-
-async def test_quiet_ones_wait_for_each_other_and_not_for_those_who_stand_back() -> None:
-    crowd = await disturbed()
-    tasks = [await crowd.ask(name) for name in ("loud", "loud", "quiet", "quiet")]
-    assert crowd.server.under_way == LEAST
-    crowd.server.answer(1)
-    await eventually(lambda: crowd.server.under_way == LEAST, "the next one is sent")
-    assert crowd.server.asked[-3:] == ["loud", "quiet", "quiet"]
-    crowd.now += QUIET_SECONDS
-    await crowd.answers(3)
-    await asyncio.gather(*tasks)
-
-
-async def test_a_loud_one_that_is_given_up_just_as_its_turn_comes_does_not_count() -> None:
-    crowd = await disturbed()
-    tasks = [await crowd.ask(name) for name in ("quiet", "loud", "loud", "loud")]
-    crowd.server.answer(1)
-    await asyncio.sleep(0)  # the next one's turn has come, and it has not run since
-    assert tasks[1].done()
-    tasks[2].cancel()
-    await asyncio.wait([tasks[2]])
-    await eventually(lambda: crowd.server.under_way == 2, "the one after it is sent")
-    await crowd.answers(2)
-    await asyncio.gather(tasks[0], tasks[3])
-
-
-async def test_a_quiet_one_that_is_answered_quickly_holds_nobody_back() -> None:
-    crowd = Crowd(8)
-    for _ in range(12):
-        await once(crowd, "loud")
-    for _ in range(12):
-        await once(crowd, "loud", 0.02)
-        await once(crowd, "quiet")
-    tasks = [await crowd.ask("loud") for _ in range(3)]
-    assert crowd.server.under_way == LEAST
-    await crowd.answers(3)
-    await asyncio.gather(*tasks)
 
 
 async def test_what_is_refused_says_nothing() -> None:
