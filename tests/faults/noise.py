@@ -22,7 +22,7 @@ from tests.chaos import load
 from tests.chaos.pace import until_running
 
 AT_ONCE = 10
-BURST_PODS, NAMESPACES_MADE, WATCHES = 150, 100, 500
+BURST_PODS, NAMESPACES_MADE, WATCHES = 150, 250, 500
 
 Noise = Callable[[Client], Coroutine[Any, Any, None]]
 

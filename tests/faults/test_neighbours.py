@@ -25,6 +25,8 @@ from tests.faults.watched import metered, undisturbed
 LOUD = 2
 PODS_EACH, RATE = 12, 1.5
 """Of each regular tenant."""
+GONE_SECONDS = 300.0
+"""A controller-manager deletes a few namespaces a second."""
 
 
 @pytest.mark.parametrize("name", NOISES)
@@ -32,7 +34,7 @@ async def test_loud_tenants_are_not_heard_next_door(
     direct: FaultSystem, victims: list[TenantCluster], beside: TenantCluster, name: str
 ) -> None:
     loud, regular = victims[:LOUD], [*victims[LOUD:], beside]
-    async with undisturbed(direct, *loud, *regular) as clients:
+    async with undisturbed(direct, *loud, *regular, seconds=GONE_SECONDS) as clients:
         alone = await _paced(clients[LOUD:], "alone")
         async with metered(direct) as meter, _made(name, loud):
             start = monotonic()

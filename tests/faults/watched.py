@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kube.client import Client
 from tests.chaos import load
-from tests.chaos.agreement import both_sides_agree
+from tests.chaos.agreement import AGREE_SECONDS, both_sides_agree
 from tests.chaos.clusters import connected
 from tests.chaos.faults import SYNCER
 from tests.chaos.steady import steady_pods
@@ -22,10 +22,13 @@ MOST_MIB = 150.0
 
 
 @asynccontextmanager
-async def undisturbed(system: FaultSystem, *tenants: TenantCluster) -> AsyncIterator[list[Client]]:
+async def undisturbed(
+    system: FaultSystem, *tenants: TenantCluster, seconds: float = AGREE_SECONDS
+) -> AsyncIterator[list[Client]]:
     """Clients of the tenants, in which there is something to disturb.
 
-    In the end the steady pods must be the very same; then the load goes, and the sides must agree.
+    In the end the steady pods must be the very same; then the load goes, and the sides must agree within
+    that many seconds.
     """
     async with AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(connected(tenant)) for tenant in tenants]
@@ -37,7 +40,7 @@ async def undisturbed(system: FaultSystem, *tenants: TenantCluster) -> AsyncIter
         assert await steady_pods(system.local, *tenants) == before, "running pods were disturbed"
         for client in clients:
             await load.clear(client)
-        await both_sides_agree(system.local, *tenants)
+        await both_sides_agree(system.local, *tenants, seconds=seconds)
 
 
 class Meter:
