@@ -14,7 +14,7 @@ import pytest
 
 from kube.client import Client
 from tests.bench.percentiles import p50, p99
-from tests.chaos.pace import NOISE_SECONDS, is_bound, paced
+from tests.chaos.pace import is_bound, paced
 from tests.e2e.local_system import TenantCluster
 from tests.faults import records
 from tests.faults.noise import NOISES
@@ -25,6 +25,8 @@ from tests.faults.watched import metered, undisturbed
 LOUD = 2
 PODS_EACH, RATE = 12, 1.5
 """Of each regular tenant."""
+SLACK_SECONDS = 5.0
+"""Some times what a busy machine adds by itself; without any fairness 300 pods at once added 9 s here."""
 GONE_SECONDS = 300.0
 """A controller-manager deletes a few namespaces a second."""
 
@@ -56,7 +58,7 @@ async def test_loud_tenants_are_not_heard_next_door(
     )
     meter.check()
     # The ratio is for the table; what is refused here is a neighbour that stands still.
-    assert p99(among) <= 1.2 * p99(alone) + NOISE_SECONDS
+    assert p99(among) <= 1.2 * p99(alone) + SLACK_SECONDS
 
 
 @asynccontextmanager
