@@ -47,7 +47,7 @@ e2e: binaries ## Tests of the whole local system, as started by vc up
 e2e-real: real-binaries ## Tests with real nodes: kubelet and containers; needs root on Linux
 	@$(BIN)/pytest tests/e2e_real
 
-chaos: binaries ## Tests under faults, the long ones too (some 30 minutes); docs/reliability.md gets their table
+chaos: binaries ## Tests under faults, the long ones too (some 25 minutes); docs/reliability.md gets their table
 	@rm -rf build/chaos
 	@$(BIN)/pytest tests/chaos
 	@$(BIN)/pytest tests/faults
