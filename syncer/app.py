@@ -54,8 +54,9 @@ class App:
         self._down = WorkQueue(settings.tenant_inflight)
         self._up = WorkQueue(settings.tenant_inflight)
         fenced = FencedTransport(transport, fence)
+        most, most_held = settings.super_inflight, settings.workers * 3 // 4
         self._fair_transport = FairTransport(
-            fenced, settings.super_inflight, self._down.weight, metrics.TURN_WAIT.observe
+            fenced, most, most_held, self._down.weight, metrics.TURN_WAIT.observe
         )
         self._client = Client(self._fair_transport, settings.request_timeout)
         kinds = downward_kinds(settings.denied, settings.pods, settings.gateway_address)

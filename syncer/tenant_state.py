@@ -2,6 +2,7 @@
 
 import asyncio
 from functools import partial
+from typing import NamedTuple
 
 from kube.client import Client
 from kube.objects import Object, ObjectKey, decode_object
@@ -35,6 +36,13 @@ UNUSED_SECONDS = 5.0
 """How long a mirror that no pod uses any longer stays, so that the next pod finds it."""
 
 
+class Prepared(NamedTuple):
+    """What pods need of a super namespace of this UID is there, or not."""
+
+    uid: str
+    ready: bool
+
+
 class TenantState:
     """Stores by kind, and what is known beyond them."""
 
@@ -55,8 +63,8 @@ class TenantState:
         """The bytes of pods that wait to go down; read again if missing."""
         self.deleted: dict[Request, str] = {}
         """UIDs of objects whose deletion was seen, so that no absence has to be guessed from."""
-        self.prepared: dict[str, str] = {}
-        """The tenant's namespaces that pods may go down to: the UIDs of their super namespaces."""
+        self.prepared: dict[str, Prepared] = {}  # by namespace
+        self.accountless: set[str] = set()  # namespaces that still need our service account
         self.lost: set[Request] = set()
         """Objects whose mirror was deleted: what we know of them may be older than that."""
         self.told: dict[tuple[str, ObjectKey], str] = {}

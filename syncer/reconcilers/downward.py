@@ -14,7 +14,7 @@ from syncer.kinds.mirror import DownwardKind, Recreate, Refused
 from syncer.reconcilers import references
 from syncer.reconcilers.isolation import Isolation
 from syncer.reconcilers.messages import tell
-from syncer.reconcilers.namespaces import add_service_account, prepare, require_namespace
+from syncer.reconcilers.namespaces import prepare, require_namespace
 from syncer.reconcilers.object_quota import OverQuota, within_quota
 from syncer.runtime.workqueue import Request
 from syncer.super_state import SuperState
@@ -58,13 +58,11 @@ class DownwardReconciler:
             if kind is None:
                 await self._pods(state, key)
             elif kind.resource is NAMESPACES:
-                await prepare(self._super, state, self._isolation, key.name)
-                await self._mirror(state, kind, key)
-                await prepare(self._super, state, self._isolation, key.name)
+                await self._namespace(state, kind, key)
             elif kind.resource is NETWORK_POLICIES:
-                await self._isolation.reconcile(state, key.namespace)
+                await prepare(self._super, state, self._isolation, key.namespace)
                 await self._mirror(state, kind, key)
-                await self._isolation.reconcile(state, key.namespace)
+                await prepare(self._super, state, self._isolation, key.namespace)
             else:
                 await self._mirror_or_withdraw(state, kind, key)
         except Waiting as waiting:
@@ -73,6 +71,15 @@ class DownwardReconciler:
             state.usage.settle(request)
         else:
             state.usage.settle(request)
+
+    async def _namespace(self, state: TenantState, kind: DownwardKind, key: ObjectKey) -> None:
+        """Neither is kept from being done by what the other one fails for."""
+        try:
+            await self._mirror(state, kind, key)
+        except Exception:
+            await prepare(self._super, state, self._isolation, key.name)
+            raise
+        await prepare(self._super, state, self._isolation, key.name)
 
     async def _mirror_or_withdraw(
         self, state: TenantState, kind: DownwardKind, key: ObjectKey
@@ -182,6 +189,8 @@ class DownwardReconciler:
         resource = kind.resource
         if mirror_key.namespace:
             require_namespace(self._super, state, key.namespace)
+        elif resource is NAMESPACES:
+            state.accountless.add(key.name)
         try:
             answer = await self._send(
                 kind,
@@ -206,8 +215,6 @@ class DownwardReconciler:
                 await tell(state, resource, key, source.uid, "NotServed", message)
             raise
         self._super.mirrors[resource.plural].put(answer)
-        if resource is NAMESPACES:
-            await add_service_account(self._super.client, mirror_key.name)
 
     async def _update(
         self,

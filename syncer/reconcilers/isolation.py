@@ -33,6 +33,14 @@ class Isolation:
         for name in (name for direction in PEERS for name in isolation.names(direction)):
             await self._bring(ObjectKey(key.name, name), wanted.get(name))
 
+    def forget(self, super_namespace: str) -> None:
+        """Its policies went with it, whether their own watch has said so or not: another one has none."""
+        self._mirrors.drop(
+            lambda key, entry: (
+                key.namespace == super_namespace and entry.component == isolation.COMPONENT
+            )
+        )
+
     def _own(self, state: TenantState, namespace: str) -> list[Object]:
         """What the tenant's policies are below, and still shall be."""
         keys = [

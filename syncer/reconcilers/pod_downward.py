@@ -138,8 +138,8 @@ class PodDownward:
         candidate: Candidate | None,
     ) -> None:
         try:
-            require_prepared(self._super, state, key.namespace)
             await self._requirements.of_new(state, key, pod)
+            require_prepared(self._super, state, key.namespace)
             # Last: what is granted is sent at once, and the members of a gang have all that they need.
             if candidate and not await self._admission.admit(state, key, candidate):
                 if candidate.wanted is None:  # else it is admitted for the nodes that it has

@@ -25,16 +25,20 @@ class FairShare:
 
     ``weight`` of a tenant: of two that always wait, one with the weight 2 has twice as many turns.
     A tenant is quiet while it has had clearly fewer turns than those that always wait, and loud else.
+    Nobody is held back for a quiet one while so many wait as ``most_held`` says: each keeps a worker, of
+    which the quiet one needs some, too.
     """
 
     def __init__(
         self,
         allowance: Allowance,
         yielding: Yielding,
+        most_held: int,
         weight: Callable[[str], int] = lambda tenant: 1,
     ) -> None:
         self._allowance = allowance
         self._yielding = yielding
+        self._most_held = most_held
         self._weight = weight
         self._passed = 0
         self._under_way: dict[str, int] = {}
@@ -47,8 +51,8 @@ class FairShare:
 
     @property
     def scarce(self) -> bool:
-        """Somebody waits."""
-        return bool(self._waiting)
+        """Somebody waits, and would not if more were given at once."""
+        return bool(self._waiting) and self._passed >= self._allowance.limit
 
     def waiting(self, tenant: str) -> int:
         """How many requests of the tenant wait for their turn."""
@@ -56,10 +60,10 @@ class FairShare:
 
     async def enter(self, tenant: str) -> bool:
         """Wait for one's turn. Whoever has come through calls ``leave``; says whether it is loud."""
+        if self._waiting:
+            self._go_on()  # time has passed: those that were held back come before a newcomer
         loud = self._is_loud(tenant)
-        if not loud:
-            self._yielding.quiet_asks()
-        if self._passed < self._allowance.limit and not (loud and self._yielding.holds):
+        if self._passed < self._allowance.limit and not (loud and self._holds):
             return self._pass(tenant)
         turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(tenant, deque()).append(turn)
@@ -97,9 +101,16 @@ class FairShare:
     def _next(self) -> str | None:
         """Whose turn it is of those that wait."""
         waiting: Iterable[str] = self._waiting
-        if self._yielding.holds:
+        if self._holds:
             waiting = [tenant for tenant in waiting if not self._is_loud(tenant)]
         return min(waiting, key=self._rank, default=None)
+
+    @property
+    def _holds(self) -> bool:
+        """No other loud request may go now."""
+        if not self._yielding.holds:
+            return False
+        return sum(len(queue) for queue in self._waiting.values()) < self._most_held
 
     def _is_loud(self, tenant: str) -> bool:
         return self._next_turn(tenant) > self._rounds - CREDIT / 2

@@ -63,13 +63,14 @@ class _Place:
 class FairTransport:
     """A transport whose requests on behalf of tenants take turns, ``most`` at once; streams do not.
 
-    ``weight``: see FairShare. ``observe`` is told how many seconds each request waited for its turn.
+    ``most_held``, ``weight``: see FairShare. ``observe`` is told how many seconds each request waited.
     """
 
     def __init__(
         self,
         transport: Transport,
         most: int,
+        most_held: int,
         weight: Callable[[str], int] = lambda tenant: 1,
         observe: Callable[[float], None] = lambda seconds: None,
         clock: Callable[[], float] = time.monotonic,
@@ -79,7 +80,7 @@ class FairTransport:
         self._clock = clock
         self._allowance = Allowance(most, clock)
         self._yielding = Yielding(clock)
-        self._share = FairShare(self._allowance, self._yielding, weight)
+        self._share = FairShare(self._allowance, self._yielding, most_held, weight)
 
     @property
     def limit(self) -> int:
@@ -120,8 +121,7 @@ class FairTransport:
             # What is refused is refused quickly, and what reading takes hangs on how much is read.
             seconds = self._clock() - place.start
             slow = self._allowance.answered(kind_of(method, target), seconds, self._share.scarce)
-            if not place.loud:
-                self._yielding.quiet_answered(slow)
+            self._yielding.answered(slow, place.loud)
 
     def stream(
         self,

@@ -56,13 +56,15 @@ class Server:
 class Crowd:
     """Tenants that ask a server through turns of which there are ``limit`` at a time."""
 
-    def __init__(self, limit: int, weight: Callable[[str], int] = lambda tenant: 1) -> None:
+    def __init__(
+        self, limit: int, weight: Callable[[str], int] = lambda tenant: 1, most_held: int = 1000
+    ) -> None:
         self.server = Server()
         self.now = 0.0
         """By the transport's clock: it stands still unless the test moves it."""
         self.waits: list[float] = []
         self.transport = FairTransport(
-            self.server, limit, weight, self.waits.append, lambda: self.now
+            self.server, limit, most_held, weight, self.waits.append, lambda: self.now
         )
 
     async def ask(self, tenant: str, method: str = "POST") -> "asyncio.Task[Response]":

@@ -2,7 +2,7 @@
 
 import pytest
 
-from syncer.runtime.yielding import LEAST, MOST, QUIET_SECONDS, STEP, Yielding
+from syncer.runtime.yielding import LEAST, LONGEST_REST, MOST, QUIET_SECONDS, STEP, Yielding
 
 STEPS = round((MOST - LEAST) / STEP)
 TOOK = 0.03
@@ -18,13 +18,14 @@ class Clock:
         return self.now
 
 
-def disturbed(slow: int) -> tuple[Yielding, Clock]:
-    """A quiet tenant is about, and had so many slow answers."""
+def disturbed(slow: int, busy: int = 10) -> tuple[Yielding, Clock]:
+    """A quiet tenant had so many slow answers; before, ``busy`` of ten loud ones were slow."""
     clock = Clock()
     yielding = Yielding(clock)
-    yielding.quiet_asks()
+    for number in range(10):
+        yielding.answered(slow=number < busy, loud=True)
     for _ in range(slow):
-        yielding.quiet_answered(slow=True)
+        yielding.answered(slow=True, loud=False)
     return yielding, clock
 
 
@@ -46,6 +47,21 @@ def test_one_loud_request_is_under_way_at_a_time(slow: int) -> None:
     if yielding.loud_ends(TOOK):
         yielding.rested()
     assert not yielding.holds
+
+
+def test_nobody_stands_back_where_the_loud_ones_are_answered_quickly() -> None:
+    """The server is not busy: what is slow is the quiet tenant's own."""
+    yielding, _ = disturbed(STEPS, busy=1)
+    yielding.loud_goes()
+    yielding.loud_goes()
+    assert not yielding.holds
+
+
+def test_no_rest_is_longer_than_a_request_counts() -> None:
+    """The loop may have stood still meanwhile."""
+    yielding, _ = disturbed(STEPS)
+    yielding.loud_goes()
+    assert yielding.loud_ends(60.0) == LONGEST_REST
 
 
 @pytest.mark.parametrize("slow", [STEPS, 50 * STEPS])
@@ -74,15 +90,15 @@ def test_quick_answers_end_it() -> None:
     yielding.loud_goes()
     for _ in range(STEPS):
         assert yielding.holds
-        yielding.quiet_answered(slow=False)
+        yielding.answered(slow=False, loud=False)
     assert not yielding.holds
 
 
 def test_quick_answers_of_before_are_no_credit() -> None:
     yielding, _ = disturbed(0)
     for _ in range(50 * STEPS):
-        yielding.quiet_answered(slow=False)
-    yielding.quiet_answered(slow=True)
+        yielding.answered(slow=False, loud=False)
+    yielding.answered(slow=True, loud=False)
     yielding.loud_goes()
     assert yielding.holds
 
@@ -103,7 +119,7 @@ def test_what_was_under_way_before_counts() -> None:
     for _ in range(3):
         yielding.loud_goes()
     for _ in range(STEPS - 2):
-        yielding.quiet_answered(slow=True)
+        yielding.answered(slow=True, loud=False)
     for _ in range(2):
         yielding.loud_ends(TOOK)
         assert yielding.holds
