@@ -21,7 +21,7 @@ from kube.connection import KubeconfigFile
 from kube.objects import ObjectKey, decode_object
 from kube.resources import SECRETS
 from kube.transport import AiohttpTransport
-from tests.bench import load, watching
+from tests.bench import light, load, watching
 from tests.bench.load import Pod, Target
 from tests.bench.percentiles import p50, p99
 from tests.bench.system import System, Tenant, create_namespace
@@ -44,6 +44,9 @@ async def main(options: argparse.Namespace) -> None:
     with system.held(options.keep, *nodes):
         super_client = system.super_client()
         say(f"{options.loud} loud and {options.regular} regular tenants are made")
+        if options.real is not None:
+            await mostly_light(system, super_client, options)
+            return
         loud = await made(system, super_client, "loud", options.loud)
         regular = await made(system, super_client, "regular", options.regular)
         targets = [await target(tenant.client) for tenant in regular]
@@ -57,6 +60,27 @@ async def main(options: argparse.Namespace) -> None:
             await series("again", targets, options)
         for client in [super_client, *(tenant.client for tenant in [*loud, *regular])]:
             await client.close()
+
+
+async def mostly_light(system: System, super_client: Client, options: argparse.Namespace) -> None:
+    """Only some regular tenants have control planes; of all others the API server is a fake."""
+    real = await made(system, super_client, "regular", options.real)
+    targets = [await target(tenant.client) for tenant in real]
+    light.without_operator(system)
+    async with (
+        light.served(super_client, "light", options.regular - options.real) as others,
+        light.served(super_client, "loud", options.loud) as loud,
+    ):
+        targets += [Target(c, PodWatch(c), light.NAMESPACE) for c in others.clients]
+        await system.calm()
+        async with watching.following([target.watch for target in targets]):
+            await series("alone", targets, options)
+            await loud.burst(options.pods)
+            await series("among", targets, options)
+            await loud.tell()
+        for client in [*others.clients, *loud.clients, *(tenant.client for tenant in real)]:
+            await client.close()
+    await super_client.close()
 
 
 async def made(system: System, super_client: Client, kind: str, number: int) -> list[Tenant]:
@@ -171,6 +195,8 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
         parser.add_argument(f"--{name}", type=int, default=default, help=f"{text} ({default})")
     rate = "pods per second of all regular tenants together (2.6)"
     parser.add_argument("--rate", type=float, default=2.6, help=rate)
+    few = "regular tenants with a control plane; all others' API servers are fakes (all have one)"
+    parser.add_argument("--real", type=int, help=few)
     folder = Path(tempfile.gettempdir()) / "virtualcluster-crowd"
     parser.add_argument("--state-dir", type=Path, default=folder, help=f"its own folder ({folder})")
     parser.add_argument("--keep", action="store_true", help="leave the system up")
@@ -178,6 +204,8 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     for name in ("loud", "pods", "regular", "paced", "rate"):
         if getattr(options, name) <= 0:
             parser.error(f"--{name} must be more than 0")
+    if options.real is not None and not 0 <= options.real < options.regular:
+        parser.error(f"--real must be less than --regular, {options.regular}")
     return options
 
 

@@ -57,8 +57,7 @@ class BackoffInterface:
                 followed = (process.config.environment or {}).get(FOLLOWS)
                 alive = process.pid and process.state in ALIVE
                 if alive and followed == event.process.config.name:
-                    with suppress(ProcessLookupError):
-                        os.kill(-process.pid, signal.SIGKILL)
+                    _kill(process.pid)
 
     def _count(self, event: Any) -> None:
         name = event.process.config.name
@@ -67,6 +66,14 @@ class BackoffInterface:
 
     def _forget(self, event: Any) -> None:
         self._restarts.pop(event.group, None)
+
+
+def _kill(pid: int) -> None:
+    """With all that it has started; a child that has no group of its own yet has started nothing."""
+    for target in (-pid, pid):
+        with suppress(ProcessLookupError):
+            os.kill(target, signal.SIGKILL)
+            return
 
 
 def make_interface(supervisord: Any, **_config: str) -> BackoffInterface:
