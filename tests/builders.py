@@ -1,8 +1,11 @@
 """The smallest valid objects; a test names only what it is about."""
 
+from base64 import b64encode
 from typing import Any
 
-from kube.objects import Object
+import yaml
+
+from kube.objects import Object, ObjectKey
 from vcluster import api
 from vcluster.api import Tenant
 
@@ -66,6 +69,26 @@ def a_tenant(name: str = "team-a", **fields: Any) -> Tenant:
         "service_cidr": "10.101.5.0/24",
     }
     return Tenant(**(values | fields))
+
+
+def a_kubeconfig_secret(key: ObjectKey, url: str) -> Object:
+    """The Secret by which the syncer finds a tenant's API server that lets everybody in."""
+    config = {
+        "current-context": "c",
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}],
+        "clusters": [{"name": "c", "cluster": {"server": url}}],
+        "users": [{"name": "c", "user": {}}],
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "name": key.name,
+            "namespace": key.namespace,
+            "labels": {api.COMPONENT_LABEL: "kubeconfig"},
+        },
+        "data": {api.KUBECONFIG_KEY: b64encode(yaml.safe_dump(config).encode()).decode()},
+    }
 
 
 def with_metadata(obj: Object, **metadata: Any) -> Object:

@@ -16,10 +16,12 @@ LEAST = 0.5
 """One at a time, with a rest after each as long as it took."""
 STEP = 0.25
 LONGEST_REST = 0.5
+"""Seconds; as long as a request counts at most."""
 BUSY = 0.25
 """Of the loud ones' answers so many are slow, and the server is busy. Where they are quick, what makes a
 quiet tenant's answers slow is its own: a webhook for its pods, say."""
 MEMORY = 0.1
+"""The weight of the newest answer in that share."""
 
 
 class Yielding:

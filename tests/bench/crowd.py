@@ -1,7 +1,8 @@
 """``python -m tests.bench.crowd``: very many pods at once in some tenants, and what the others notice of it.
 
 Each tenant has a real control plane, all on this machine. The regular tenants create their pods at a pace,
-alone, among the loud ones' bursts, and again when these have ended.
+alone, among the loud ones' bursts, and again when these have ended. With ``--real`` most API servers are
+fakes (``light``), so that many more tenants have room, and it ends with the second series.
 """
 
 import argparse
@@ -77,7 +78,7 @@ async def mostly_light(system: System, super_client: Client, options: argparse.N
             await series("alone", targets, options)
             await loud.burst(options.pods)
             await series("among", targets, options)
-            await loud.tell()
+            say(f"loud: {await loud.running()}")
         for client in [*others.clients, *loud.clients, *(tenant.client for tenant in real)]:
             await client.close()
     await super_client.close()
@@ -195,7 +196,7 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
         parser.add_argument(f"--{name}", type=int, default=default, help=f"{text} ({default})")
     rate = "pods per second of all regular tenants together (2.6)"
     parser.add_argument("--rate", type=float, default=2.6, help=rate)
-    few = "regular tenants with a control plane; all others' API servers are fakes (all have one)"
+    few = "regular tenants with a control plane (all have one); all other tenants' API servers are fakes"
     parser.add_argument("--real", type=int, help=few)
     folder = Path(tempfile.gettempdir()) / "virtualcluster-crowd"
     parser.add_argument("--state-dir", type=Path, default=folder, help=f"its own folder ({folder})")

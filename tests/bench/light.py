@@ -8,12 +8,9 @@ them when it is told to, and ends with its input.
 import asyncio
 import json
 import sys
-from base64 import b64encode
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from time import monotonic
-
-import yaml
 
 from kube.client import Client, Patch
 from kube.connection import Credentials, FixedCredentials
@@ -22,7 +19,15 @@ from kube.resources import CONFIG_MAPS, NAMESPACES, PODS, SECRETS, SERVICE_ACCOU
 from kube.transport import AiohttpTransport
 from tests.bench.load import pod_body
 from tests.bench.system import NAMESPACE as TENANTS
-from tests.bench.system import REQUEST_SECONDS, VIRTUAL_CLUSTERS, System, create_namespace, wait_for
+from tests.bench.system import (
+    REQUEST_SECONDS,
+    VIRTUAL_CLUSTERS,
+    System,
+    create_namespace,
+    create_virtual_cluster,
+    wait_for,
+)
+from tests.builders import a_kubeconfig_secret, a_namespace
 from tests.fakes.apiserver import FakeApiServer
 from tests.fakes.faults import Call
 from tests.fakes.targets import Target
@@ -31,7 +36,9 @@ from vcluster.local.components import GROUP, OPERATOR
 from vcluster.supervision import Supervisor
 
 NAMESPACE = "default"
-BURST, TELL = "burst", "tell"
+SERVICE_RANGE = "10.255.0.0/24"
+"""Of all: none has Services."""
+BURST, COUNT = "burst", "count"
 TOKEN_VOLUME = {
     "name": "kube-api-access",
     "projected": {
@@ -70,9 +77,11 @@ class LightTenants:
         """Create so many in each at once."""
         await self._say(f"{BURST} {pods}")
 
-    async def tell(self) -> None:
-        """Let how many of all pods run be printed."""
-        await self._say(f"{TELL} 0")
+    async def running(self) -> str:
+        """How soon all pods were there, and how many of them run, as a sentence."""
+        await self._say(COUNT)
+        assert self._process.stdout is not None
+        return (await self._process.stdout.readline()).decode().strip()
 
     async def _say(self, line: str) -> None:
         assert self._process.stdin is not None
@@ -90,25 +99,20 @@ async def served(super_client: Client, prefix: str, number: int) -> AsyncIterato
     """So many light tenants, mirrored, for this block. The operator must not run."""
     command = (sys.executable, "-m", "tests.bench.light", str(number))
     pipe = asyncio.subprocess.PIPE
+    await create_namespace(super_client, TENANTS)
     process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)
     assert process.stdout is not None
-    urls = json.loads(await process.stdout.readline())
-    telling = asyncio.create_task(_pass_on(process.stdout))
     try:
-        for index, url in enumerate(urls):
-            await _register(super_client, f"{prefix}-{index}", index, url)
-        for index in range(number):
-            await _is_mirrored(super_client, f"{prefix}-{index}")
+        urls = json.loads(await process.stdout.readline())
+        tenants = {f"{prefix}-{index}": url for index, url in enumerate(urls)}
+        for name, url in tenants.items():
+            await _register(super_client, name, url)
+        for name in tenants:
+            await _is_mirrored(super_client, name)
         yield LightTenants(process, [_client(url) for url in urls])
     finally:
         process.kill()
         await process.wait()
-        await telling
-
-
-async def _pass_on(lines: asyncio.StreamReader) -> None:
-    while line := await lines.readline():
-        print(line.decode(), end="", flush=True)
 
 
 def _client(url: str) -> Client:
@@ -116,44 +120,17 @@ def _client(url: str) -> Client:
     return Client(AiohttpTransport(credentials), REQUEST_SECONDS)
 
 
-async def _register(super_client: Client, name: str, index: int, url: str) -> None:
+async def _register(super_client: Client, name: str, url: str) -> None:
     """Do what the operator does for a tenant, but for its control plane."""
-    await create_namespace(super_client, TENANTS)
-    key = ObjectKey(TENANTS, name)
-    body: Object = {
-        "apiVersion": api.API_VERSION,
-        "kind": "VirtualCluster",
-        "metadata": {"name": name, "namespace": TENANTS},
-        "spec": {},
-    }
-    made = decode_object(await super_client.create(VIRTUAL_CLUSTERS, key, encode(body)))
+    made = await create_virtual_cluster(super_client, name)
     tenant_key = api.tenant_key(name, made["metadata"]["uid"])
-    root = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": tenant_key}}
-    await super_client.create(NAMESPACES, ObjectKey("", tenant_key), encode(root))
+    root = encode(a_namespace(tenant_key))
+    await super_client.create(NAMESPACES, ObjectKey("", tenant_key), root)
     secret = ObjectKey(tenant_key, api.SYNCER_KUBECONFIG_SECRET)
-    await super_client.create(SECRETS, secret, encode(_kubeconfig(secret, url)))
-    status = {"tenantKey": tenant_key, "serviceCIDR": f"10.{200 + len(name) % 20}.{index}.0/24"}
-    patch = encode({"status": status})
+    await super_client.create(SECRETS, secret, encode(a_kubeconfig_secret(secret, url)))
+    patch = encode({"status": {"tenantKey": tenant_key, "serviceCIDR": SERVICE_RANGE}})
+    key = ObjectKey(TENANTS, name)
     await super_client.patch(VIRTUAL_CLUSTERS, key, Patch.MERGE, patch, "status")
-
-
-def _kubeconfig(key: ObjectKey, url: str) -> Object:
-    config = {
-        "current-context": "c",
-        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}],
-        "clusters": [{"name": "c", "cluster": {"server": url}}],
-        "users": [{"name": "c", "user": {}}],
-    }
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {
-            "name": key.name,
-            "namespace": key.namespace,
-            "labels": {api.COMPONENT_LABEL: "kubeconfig"},
-        },
-        "data": {api.KUBECONFIG_KEY: b64encode(yaml.safe_dump(config).encode()).decode()},
-    }
 
 
 async def _is_mirrored(super_client: Client, name: str) -> None:
@@ -173,12 +150,17 @@ async def _serve(number: int) -> None:
     reader = asyncio.StreamReader()
     protocol = asyncio.StreamReaderProtocol(reader)
     await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, sys.stdin)
+    took = 0.0
     while line := await reader.readline():
-        word, pods = line.decode().split()
-        if word == BURST:
-            await _burst(servers, int(pods))
-        else:
-            _tell(servers)
+        match line.decode().split():
+            case [word, pods] if word == BURST:
+                took = await _burst(servers, int(pods))
+            case _:
+                phases = [
+                    pod["status"].get("phase") for one in servers for pod in one.objects(PODS)
+                ]
+                count = f"{phases.count('Running')} of {len(phases)} pods run"
+                print(f"all were there after {took:.1f} s; {count}", flush=True)
 
 
 async def _started() -> FakeApiServer:
@@ -201,20 +183,14 @@ def _with_token(target: Target, obj: Object) -> None:
             container["volumeMounts"] = [MOUNT]
 
 
-async def _burst(servers: Sequence[FakeApiServer], pods: int) -> None:
+async def _burst(servers: Sequence[FakeApiServer], pods: int) -> float:
+    """Creates them; the seconds that it took."""
     start = monotonic()
     for index in range(pods):
         for server in servers:
             server.create(PODS, decode_object(pod_body(NAMESPACE, f"loud-{index}", "pause:3.10")))
         await asyncio.sleep(0)
-    print(
-        f"loud: {pods * len(servers)} pods were there after {monotonic() - start:.1f} s", flush=True
-    )
-
-
-def _tell(servers: Sequence[FakeApiServer]) -> None:
-    phases = [pod["status"].get("phase") for server in servers for pod in server.objects(PODS)]
-    print(f"loud: {phases.count('Running')} of {len(phases)} pods run", flush=True)
+    return monotonic() - start
 
 
 if __name__ == "__main__":

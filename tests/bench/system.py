@@ -99,14 +99,8 @@ class System:
         """Create a tenant and wait until it is Ready. Raises BenchError."""
         await create_namespace(super_client, NAMESPACE)
         key = ObjectKey(NAMESPACE, name)
-        body: Object = {
-            "apiVersion": api.API_VERSION,
-            "kind": "VirtualCluster",
-            "metadata": {"name": name, "namespace": NAMESPACE},
-            "spec": {},
-        }
         start = perf_counter()
-        await super_client.create(VIRTUAL_CLUSTERS, key, encode(body))
+        await create_virtual_cluster(super_client, name)
         found: Object = {}
 
         async def is_ready() -> bool:
@@ -167,6 +161,18 @@ class System:
         )
         if done.returncode:
             raise BenchError(f"vc {' '.join(arguments)}: {done.stderr.strip()}")
+
+
+async def create_virtual_cluster(super_client: Client, name: str) -> Object:
+    """A tenant's object, in the namespace of all tenants; as it was made."""
+    body: Object = {
+        "apiVersion": api.API_VERSION,
+        "kind": "VirtualCluster",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {},
+    }
+    key = ObjectKey(NAMESPACE, name)
+    return decode_object(await super_client.create(VIRTUAL_CLUSTERS, key, encode(body)))
 
 
 async def create_namespace(client: Client, name: str) -> None:

@@ -3,11 +3,9 @@
 import asyncio
 import contextlib
 import gc
-from base64 import b64encode
 from typing import Any, NamedTuple
 
 import msgspec
-import yaml
 
 from kube.connection import Credentials, FixedCredentials
 from kube.objects import Object, ObjectKey
@@ -16,7 +14,7 @@ from syncer import metrics
 from syncer.app import App
 from syncer.settings import Settings
 from syncer.tenants import VIRTUAL_CLUSTERS
-from tests.builders import a_namespace, a_node, with_metadata
+from tests.builders import a_kubeconfig_secret, a_namespace, a_node
 from tests.fakes.apiserver import FakeApiServer
 from tests.fakes.status import forbidden
 from tests.fakes.targets import Target
@@ -134,7 +132,8 @@ class World:
         uid = self.super.create(VIRTUAL_CLUSTERS, virtual_cluster)["metadata"]["uid"]
         key = api.tenant_key(name, uid)
         self.super.create(NAMESPACES, a_namespace(key))
-        self.super.create(SECRETS, _kubeconfig_secret(key, server.url))
+        secret = ObjectKey(key, api.SYNCER_KUBECONFIG_SECRET)
+        self.super.create(SECRETS, a_kubeconfig_secret(secret, server.url))
         status = {"tenantKey": key, "serviceCIDR": "10.101.5.0/24", "effective": {"sync": sync}}
         done = self.super.patch(
             VIRTUAL_CLUSTERS, ObjectKey("tenants", name), {"status": status}, "status"
@@ -217,18 +216,3 @@ class World:
             self.super.create(SERVICE_ACCOUNTS, late)
             why = 'error looking up service account default: serviceaccount "default" not found'
             raise forbidden("pods", target.name, why)
-
-
-def _kubeconfig_secret(namespace: str, url: str) -> Object:
-    config = {
-        "current-context": "c",
-        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}],
-        "clusters": [{"name": "c", "cluster": {"server": url}}],
-        "users": [{"name": "c", "user": {}}],
-    }
-    data = b64encode(yaml.safe_dump(config).encode()).decode()
-    secret = {
-        "metadata": {"name": api.SYNCER_KUBECONFIG_SECRET, "namespace": namespace},
-        "data": {api.KUBECONFIG_KEY: data},
-    }
-    return with_metadata(secret, labels={api.COMPONENT_LABEL: "kubeconfig"})
